@@ -1,0 +1,1 @@
+//! The contract of [`crate::store`] as tests that any store can be held to.

@@ -1,0 +1,80 @@
+//! Who a user is: ids, names, scopes. Each is parsed once, at the edge, and trusted from there on.
+
+mod id;
+mod scope;
+mod username;
+
+pub use id::{EventId, InvalidId, SessionId, UserId};
+pub use scope::{InvalidScope, Scope, Scopes};
+pub use username::{InvalidUsername, Username};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::password::PasswordHash;
+
+/// A user as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRecord {
+    /// Immutable, never used again for somebody else (requirement P4).
+    pub id: UserId,
+    /// Unique among all users, and so is its confusable skeleton (requirement W12).
+    pub username: Username,
+    /// `None`: the account can be entered only by a password reset.
+    pub password_hash: Option<PasswordHash>,
+    /// What a token of this user may carry.
+    pub scopes: Scopes,
+    /// A disabled user cannot sign in, and its tokens are refused.
+    pub disabled: bool,
+    /// When the user was created.
+    pub created_at: Timestamp,
+    /// When the record was last changed.
+    pub updated_at: Timestamp,
+    /// Goes up by one with each change, from 1.
+    pub version: u64,
+    /// Goes up when all of the user's sessions end at once; a session opened under another epoch
+    /// is dead. So that one change of one record ends them all, whole or not at all.
+    pub session_epoch: u32,
+}
+
+impl UserRecord {
+    /// What the outside may see of it.
+    #[must_use]
+    pub fn view(&self) -> User {
+        User {
+            id: self.id,
+            username: self.username.clone(),
+            scopes: self.scopes.clone(),
+            disabled: self.disabled,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.version,
+        }
+    }
+
+    /// Whether this user can administer: holds [`Scope::ADMIN`] and is not disabled.
+    #[must_use]
+    pub fn is_enabled_admin(&self) -> bool {
+        !self.disabled && self.scopes.contains(Scope::ADMIN)
+    }
+}
+
+/// A user as the outside sees it. Never a password or a hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct User {
+    /// Immutable id, a UUIDv7.
+    pub id: UserId,
+    /// The name, in the form RFC 8265 maps it to.
+    pub username: Username,
+    /// What a token of this user may carry.
+    pub scopes: Scopes,
+    /// A disabled user cannot sign in.
+    pub disabled: bool,
+    /// When the user was created.
+    pub created_at: Timestamp,
+    /// When the user was last changed.
+    pub updated_at: Timestamp,
+    /// Goes up by one with each change; also the `ETag` of the answer.
+    pub version: u64,
+}

@@ -1,0 +1,221 @@
+//! Scopes: what a token may be used for (RFC 6749 §3.3).
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use schemars::JsonSchema;
+use schemars::r#gen::SchemaGenerator;
+use schemars::schema::Schema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// The most characters one scope may have [own].
+pub(super) const MAX_SCOPE_LEN: usize = 64;
+
+/// The most scopes a set may have [own]: a token that carries them all stays well under the
+/// 4 KiB of requirement P11.
+pub(super) const MAX_SCOPES: usize = 32;
+
+/// One scope: 1 to 64 characters of `scope-token` (RFC 6749 §3.3).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Scope(String);
+
+impl Scope {
+    /// A user's own account. Every registered user has it.
+    pub const USER: &'static str = "user";
+    /// All of administration.
+    pub const ADMIN: &'static str = "admin";
+    /// May call `/introspect`.
+    pub const INTROSPECT: &'static str = "introspect";
+
+    /// The scope as it stands in tokens.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads one scope.
+    ///
+    /// # Errors
+    /// If it is empty, too long, or has a character that RFC 6749 §3.3 does not allow.
+    pub fn parse(text: &str) -> Result<Self, InvalidScope> {
+        let allowed = |b: u8| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+        if text.is_empty() || text.len() > MAX_SCOPE_LEN || !text.bytes().all(allowed) {
+            return Err(InvalidScope);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::borrow::Borrow<str> for Scope {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Scope {
+    fn is_referenceable() -> bool {
+        false
+    }
+
+    fn schema_name() -> String {
+        "Scope".to_owned()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = String::json_schema(generator).into_object();
+        let string = schema.string();
+        string.min_length = Some(1);
+        string.max_length = Some(MAX_SCOPE_LEN as u32);
+        string.pattern = Some(r"^[\x21\x23-\x5B\x5D-\x7E]+$".to_owned());
+        schema.into()
+    }
+}
+
+/// A set of scopes, in alphabetical order, at most 32 of them.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(transparent)]
+pub struct Scopes(BTreeSet<Scope>);
+
+impl Scopes {
+    /// The scopes of a user who has just registered: `user`.
+    #[must_use]
+    pub fn registered() -> Self {
+        Self(BTreeSet::from([Scope(Scope::USER.to_owned())]))
+    }
+
+    /// Reads a space-separated list (RFC 6749 §3.3): `scope-token *( SP scope-token )`.
+    ///
+    /// # Errors
+    /// If the list is empty, has two spaces in a row, or one of its scopes is malformed
+    /// (requirement T7).
+    pub fn parse(text: &str) -> Result<Self, InvalidScope> {
+        text.split(' ').map(Scope::parse).collect::<Result<BTreeSet<_>, _>>()?.try_into()
+    }
+
+    /// Whether `scope` is one of them.
+    #[must_use]
+    pub fn contains(&self, scope: &str) -> bool {
+        self.0.contains(scope)
+    }
+
+    /// Whether all of these are in `other`.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.0.is_subset(&other.0)
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each of them, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = &Scope> {
+        self.0.iter()
+    }
+}
+
+impl TryFrom<BTreeSet<Scope>> for Scopes {
+    type Error = InvalidScope;
+
+    fn try_from(set: BTreeSet<Scope>) -> Result<Self, InvalidScope> {
+        if set.len() > MAX_SCOPES { Err(InvalidScope) } else { Ok(Self(set)) }
+    }
+}
+
+impl fmt::Display for Scopes {
+    /// Space-separated, as in a token's `scope`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, scope) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(&scope.0)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{self}]")
+    }
+}
+
+impl<'de> Deserialize<'de> for Scopes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeSet::deserialize(deserializer)?.try_into().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Scopes {
+    fn is_referenceable() -> bool {
+        false
+    }
+
+    fn schema_name() -> String {
+        "Scopes".to_owned()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = BTreeSet::<Scope>::json_schema(generator).into_object();
+        schema.array().max_items = Some(MAX_SCOPES as u32);
+        schema.into()
+    }
+}
+
+/// What is wrong with a scope, and what is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a scope is 1 to {MAX_SCOPE_LEN} printable ASCII characters without space, double quote and backslash; at most {MAX_SCOPES} of them, one space between two"
+)]
+pub struct InvalidScope;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // T7
+    #[test]
+    fn malformed_lists_are_refused() {
+        for text in ["", " ", "user ", " user", "user  admin", "us\"er", "us\\er", "usér", "a\tb", "a\u{7f}"] {
+            assert_eq!(Scopes::parse(text), Err(InvalidScope), "{text:?}");
+        }
+        assert_eq!(Scope::parse(&"a".repeat(65)), Err(InvalidScope));
+        let many: Vec<_> = (0..33).map(|i| i.to_string()).collect();
+        assert_eq!(Scopes::parse(&many.join(" ")), Err(InvalidScope));
+    }
+
+    #[test]
+    fn a_list_is_a_set() {
+        let scopes = Scopes::parse("user admin user").unwrap();
+        assert_eq!(scopes.to_string(), "admin user");
+        assert!(scopes.contains("admin") && !scopes.contains("adm"));
+    }
+}

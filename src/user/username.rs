@@ -1,0 +1,22 @@
+//! Usernames: RFC 8265 UsernameCaseMapped, and UTS 39 against look-alikes.
+
+use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+
+/// A name in its mapped form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Username(String);
+
+impl Username {
+    /// The mapped name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the username is not allowed")]
+pub struct InvalidUsername;
