@@ -108,7 +108,10 @@ impl Scopes {
     /// If the list is empty, has two spaces in a row, or one of its scopes is malformed
     /// (requirement T7).
     pub fn parse(text: &str) -> Result<Self, InvalidScope> {
-        text.split(' ').map(Scope::parse).collect::<Result<BTreeSet<_>, _>>()?.try_into()
+        text.split(' ')
+            .map(Scope::parse)
+            .collect::<Result<BTreeSet<_>, _>>()?
+            .try_into()
     }
 
     /// Whether `scope` is one of them.
@@ -145,7 +148,11 @@ impl TryFrom<BTreeSet<Scope>> for Scopes {
     type Error = InvalidScope;
 
     fn try_from(set: BTreeSet<Scope>) -> Result<Self, InvalidScope> {
-        if set.len() > MAX_SCOPES { Err(InvalidScope) } else { Ok(Self(set)) }
+        if set.len() > MAX_SCOPES {
+            Err(InvalidScope)
+        } else {
+            Ok(Self(set))
+        }
     }
 }
 
@@ -170,7 +177,9 @@ impl fmt::Debug for Scopes {
 
 impl<'de> Deserialize<'de> for Scopes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        BTreeSet::deserialize(deserializer)?.try_into().map_err(de::Error::custom)
+        BTreeSet::deserialize(deserializer)?
+            .try_into()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -204,7 +213,18 @@ mod tests {
     // T7
     #[test]
     fn malformed_lists_are_refused() {
-        for text in ["", " ", "user ", " user", "user  admin", "us\"er", "us\\er", "usér", "a\tb", "a\u{7f}"] {
+        for text in [
+            "",
+            " ",
+            "user ",
+            " user",
+            "user  admin",
+            "us\"er",
+            "us\\er",
+            "usér",
+            "a\tb",
+            "a\u{7f}",
+        ] {
             assert_eq!(Scopes::parse(text), Err(InvalidScope), "{text:?}");
         }
         assert_eq!(Scope::parse(&"a".repeat(65)), Err(InvalidScope));

@@ -1,7 +1,7 @@
 //! Usernames: RFC 8265 UsernameCaseMapped, and UTS 39 against look-alikes.
 
-use serde::{Deserialize, Serialize};
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A name in its mapped form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

@@ -1,0 +1,79 @@
+//! Tokens whose signature has been verified before.
+
+use std::fmt;
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use zeroize::Zeroizing;
+
+use super::keyring::Keyring;
+use super::mac::keyed32;
+use super::paseto::MAX_TOKEN_LEN;
+use super::{Expected, InvalidToken, Verified, verify};
+use crate::clock::{Random, Timestamp, random_bytes};
+
+/// Remembers verified tokens, so that the next request with one costs a hash and a look-up instead of a signature check.
+///
+/// What is remembered is what a token's bytes decide: signature and claims. All else (is its key still good, is it expired, is it
+/// for us) is checked at each use.
+pub struct VerifiedTokens {
+    /// By a MAC of the whole token under a key that nobody outside this process knows: no token can be made that hits
+    /// another's entry, and the cache holds no token that could be stolen from it.
+    cache: Cache<[u8; 32], Arc<Verified>>,
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl VerifiedTokens {
+    /// Room for `capacity` tokens, about 1 KiB each; the less used give way.
+    #[must_use]
+    pub fn new(capacity: usize, random: &dyn Random) -> Self {
+        Self {
+            cache: Cache::new(capacity),
+            key: Zeroizing::new(random_bytes(random)),
+        }
+    }
+
+    /// As [`verify`], but at less cost for a token that it has seen before.
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub fn verify(
+        &self,
+        keyring: &Keyring,
+        token: &str,
+        expected: &Expected<'_>,
+        now: Timestamp,
+    ) -> Result<Arc<Verified>, InvalidToken> {
+        if token.len() > MAX_TOKEN_LEN {
+            return Err(InvalidToken::TooLong);
+        }
+        let entry = keyed32(&self.key, &[token.as_bytes()]);
+        if let Some(verified) = self.cache.get(&entry) {
+            verified.check(keyring, expected, now)?;
+            return Ok(verified);
+        }
+        let verified = Arc::new(verify(keyring, token, expected, now)?);
+        self.cache.insert(entry, Arc::clone(&verified));
+        Ok(verified)
+    }
+
+    /// How many tokens it remembers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Whether it remembers none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cache.is_empty()
+    }
+}
+
+impl fmt::Debug for VerifiedTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedTokens")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
