@@ -276,6 +276,11 @@ pub trait Store: UserStore + SessionStore + KeyStore + AuditLog + FailureStore +
     async fn close(&self) -> Result<(), StoreError>;
 }
 
+/// `limit` as every list clamps it: 1..=[`MAX_PAGE`].
+pub(crate) fn page_len(limit: usize) -> usize {
+    limit.clamp(1, MAX_PAGE)
+}
+
 /// How many records of a kind there are; what `verify` and the metrics say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
