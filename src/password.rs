@@ -1,9 +1,137 @@
 //! Passwords: what is accepted, and how it is kept.
+//!
+//! A [`RawPassword`] is what a client sent. [`Password::parse`] normalises it, [`PasswordPolicy`] says
+//! whether it may become a new password, and a [`Hasher`] turns it into a [`PasswordHash`] or compares
+//! it with one, on threads of its own.
+
+mod hash;
+mod hasher;
+mod policy;
+mod pool;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroize;
+use schemars::JsonSchema;
+use schemars::r#gen::SchemaGenerator;
+use schemars::schema::Schema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use unicode_normalization::UnicodeNormalization;
+use zeroize::{Zeroize, Zeroizing};
+
+pub use self::hash::{Argon2Settings, InvalidArgon2Settings, InvalidPasswordHash};
+pub use self::hasher::{HashError, Hasher, HasherStats, NewPasswordError, Verdict};
+pub use self::policy::{InvalidPasswordPolicy, PasswordPolicy, WeakPassword};
+
+/// A password in Unicode's form NFC, so that `é` is one password however a keyboard sends it (decision D3,
+/// requirement W3). Nothing else is changed: it is never trimmed, cut, or folded (NFKC). Wiped when dropped.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Normalises a password. The empty one is a password too: it is for [`PasswordPolicy`] to refuse it.
+    ///
+    /// # Errors
+    /// [`InvalidPassword`] if it has a control character (C0 or DEL), which a form cannot carry
+    /// (RFC 6749 appendix A.16; requirement W4).
+    pub fn parse(raw: &str) -> Result<Self, InvalidPassword> {
+        if raw.bytes().any(|b| b.is_ascii_control()) {
+            return Err(InvalidPassword);
+        }
+        // NFC makes UTF-8 at most three times as long (Unicode FAQ, normalization), so the buffer
+        // never moves and leaves no copy behind.
+        let mut normal = Zeroizing::new(String::with_capacity(raw.len() * 3));
+        normal.extend(raw.nfc());
+        Ok(Self(normal))
+    }
+
+    /// The normalised password.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What is wrong with a password that no rule of strength could mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the password has a control character (a tab, a line break, or another of U+0000 to U+001F and U+007F); every other \
+     character is allowed, spaces too"
+)]
+pub struct InvalidPassword;
+
+/// A password as a client sent it, wiped when dropped. What the reader of the request keeps of it is
+/// out of reach here.
+#[derive(Clone)]
+pub struct RawPassword(Zeroizing<String>);
+
+impl RawPassword {
+    /// Normalises it.
+    ///
+    /// # Errors
+    /// As [`Password::parse`].
+    pub fn parse(&self) -> Result<Password, InvalidPassword> {
+        Password::parse(&self.0)
+    }
+}
+
+impl From<String> for RawPassword {
+    fn from(raw: String) -> Self {
+        Self(Zeroizing::new(raw))
+    }
+}
+
+impl fmt::Debug for RawPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl<'de> Deserialize<'de> for RawPassword {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = RawPassword;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a password")
+            }
+
+            fn visit_str<E: de::Error>(self, raw: &str) -> Result<RawPassword, E> {
+                Ok(RawPassword::from(raw.to_owned()))
+            }
+
+            fn visit_string<E: de::Error>(self, raw: String) -> Result<RawPassword, E> {
+                Ok(RawPassword::from(raw))
+            }
+        }
+
+        deserializer.deserialize_string(Visitor)
+    }
+}
+
+impl JsonSchema for RawPassword {
+    fn is_referenceable() -> bool {
+        false
+    }
+
+    fn schema_name() -> String {
+        "Password".to_owned()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = String::json_schema(generator).into_object();
+        schema.format = Some("password".to_owned());
+        schema.metadata().write_only = true;
+        schema.into()
+    }
+}
 
 /// A hash in PHC string form. Shown nowhere but in an export.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +139,16 @@ use zeroize::Zeroize;
 pub struct PasswordHash(String);
 
 impl PasswordHash {
+    /// Takes over a hash that was made elsewhere.
+    ///
+    /// # Errors
+    /// [`InvalidPasswordHash`] if it is not a PHC string of a kind that [`Hasher::verify`] can check at
+    /// a bearable cost.
+    pub fn parse(text: &str) -> Result<Self, InvalidPasswordHash> {
+        hash::Stored::parse(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
     /// The PHC string.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -27,5 +165,64 @@ impl fmt::Debug for PasswordHash {
 impl Drop for PasswordHash {
     fn drop(&mut self) {
         self.0.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // W3, D3
+    #[test]
+    fn composed_and_decomposed_letters_are_one_password() {
+        let nfc = Password::parse("caf\u{e9} cr\u{e8}me").unwrap();
+        let nfd = Password::parse("cafe\u{301} cre\u{300}me").unwrap();
+        assert_eq!(nfc.expose(), nfd.expose());
+    }
+
+    // W2, D3
+    #[test]
+    fn nothing_but_the_composition_is_changed() {
+        let ascii: String = (' '..='~').collect();
+        let long = "a".repeat(1000);
+        for raw in [
+            ascii.as_str(),
+            "  spaces  ",
+            "ﬁ ① Ａ ² \u{a0}",
+            "pÀss😀\u{85}",
+            "",
+            &long,
+        ] {
+            assert_eq!(Password::parse(raw).unwrap().expose(), raw);
+        }
+    }
+
+    // W4
+    #[test]
+    fn control_characters_are_refused() {
+        for c in ('\0'..='\x1f').chain(['\x7f']) {
+            assert_eq!(
+                Password::parse(&format!("good{c}password")).err(),
+                Some(InvalidPassword)
+            );
+        }
+    }
+
+    #[test]
+    fn normalising_never_moves_the_buffer() {
+        // U+1D160, which NFC makes three times as long: the worst there is.
+        let password = Password::parse(&"\u{1d160}".repeat(50)).unwrap();
+        assert_eq!(password.expose().len(), 600);
+        assert!(password.0.capacity() >= 600 && password.0.capacity() < 900);
+    }
+
+    // H14
+    #[test]
+    fn nothing_secret_is_in_debug_output() {
+        let raw: RawPassword = serde_json::from_str("\"tr\\u00e9s secret\"").unwrap();
+        let password = raw.parse().unwrap();
+        let hash = PasswordHash("$argon2id$…".to_owned());
+        assert_eq!(password.expose(), "trés secret");
+        assert_eq!(format!("{raw:?} {password:?} {hash:?}"), "*** *** ***");
     }
 }

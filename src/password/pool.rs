@@ -1,0 +1,379 @@
+//! Threads that hash, each with memory of its own that it keeps.
+//!
+//! Invariants: at most one job runs on a thread, at most `threads + queue_len` are admitted, and a thread keeps no more
+//! memory than one hash at the current settings needs. No lock is held while a job runs.
+
+use std::collections::VecDeque;
+use std::io;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+
+use argon2::Block;
+use tokio::sync::oneshot;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Does the work and leaves how to send the answer, so that its place is free by the time that
+/// the answer arrives.
+type Job = Box<dyn FnOnce(&mut Memory) -> Answer + Send>;
+type Answer = Box<dyn FnOnce()>;
+
+/// No more jobs are taken at the moment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Busy;
+
+/// The operating system gave no memory for a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OutOfMemory;
+
+/// The threads. They end when this is dropped, each after the job that it is at.
+#[derive(Debug)]
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// Starts the threads. Each keeps `blocks` blocks from its first hash on.
+    pub(super) fn start(threads: NonZeroUsize, queue_len: usize, blocks: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            limit: threads.get().saturating_add(queue_len),
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                admitted: 0,
+                open: true,
+            }),
+            wake: Condvar::new(),
+            allocations: AtomicU64::new(0),
+        });
+        // Made first: if a thread cannot be started, dropping it ends those that were.
+        let mut pool = Self {
+            shared,
+            threads: Vec::with_capacity(threads.get()),
+        };
+        for n in 0..threads.get() {
+            let shared = Arc::clone(&pool.shared);
+            let thread = thread::Builder::new()
+                .name(format!("shild-hash-{n}"))
+                .spawn(move || shared.work(Memory::new(blocks)))?;
+            pool.threads.push(thread);
+        }
+        Ok(pool)
+    }
+
+    /// Hands a job to the next free thread. The receiver learns that the sender is gone if the job panics. A job whose
+    /// receiver is dropped before its turn is not run.
+    pub(super) fn submit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>, Busy> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |memory| {
+            if sender.is_closed() {
+                return Box::new(|| ());
+            }
+            let answer = job(memory);
+            Box::new(move || drop(sender.send(answer)))
+        });
+        let mut state = self.shared.lock();
+        if state.admitted >= self.shared.limit {
+            return Err(Busy);
+        }
+        state.admitted += 1;
+        state.queue.push_back(job);
+        drop(state);
+        self.shared.wake.notify_one();
+        Ok(receiver)
+    }
+
+    /// Jobs waiting or running.
+    pub(super) fn admitted(&self) -> usize {
+        self.shared.lock().admitted
+    }
+
+    /// Times that memory for hashing was allocated.
+    pub(super) fn allocations(&self) -> u64 {
+        self.shared.allocations.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Pool {
+    /// Does not wait for the threads: it may run on an async thread.
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.open = false;
+        let abandoned = std::mem::take(&mut state.queue);
+        drop(state);
+        self.shared.wake.notify_all();
+        drop(abandoned);
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// The most jobs that are admitted.
+    limit: usize,
+    state: Mutex<State>,
+    /// Signalled when a job is queued and when the pool is closed.
+    wake: Condvar,
+    allocations: AtomicU64,
+}
+
+struct State {
+    queue: VecDeque<Job>,
+    /// Jobs waiting or running.
+    admitted: usize,
+    open: bool,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("admitted", &self.admitted)
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing that can panic runs under the lock")
+    }
+
+    /// What each thread does.
+    fn work(&self, mut memory: Memory) {
+        while let Some(job) = self.next(&mut memory) {
+            // A job that panics has dropped its sender, and memory is in order between any two
+            // statements of `Memory`.
+            let answer = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
+            self.lock().admitted -= 1;
+            self.allocations
+                .fetch_add(std::mem::take(&mut memory.allocations), Ordering::Relaxed);
+            if let Ok(answer) = answer {
+                answer();
+            }
+        }
+    }
+
+    /// Waits for the next job; `None` when the pool is closed. A thread that would have to wait
+    /// wipes its memory first.
+    fn next(&self, memory: &mut Memory) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if !state.open {
+                return None;
+            }
+            if let Some(job) = state.queue.pop_front() {
+                return Some(job);
+            }
+            if memory.is_dirty() {
+                drop(state);
+                memory.wipe();
+                state = self.lock();
+            } else {
+                state = self
+                    .wake
+                    .wait(state)
+                    .expect("nothing that can panic runs under the lock");
+            }
+        }
+    }
+}
+
+/// The blocks that one thread hashes in.
+///
+/// They are kept, because fresh ones cost nearly as much as the hash. What a hash leaves in them is worth
+/// wiping: Argon2's steps can be undone down to the first blocks, which tell right guesses from wrong ones at the
+/// price of one BLAKE2b. Wiping takes a tenth of a hash, so it is done when there is nothing else to do; under load
+/// the next hash writes over all of it anyway.
+#[derive(Debug)]
+pub(super) struct Memory {
+    kept: Zeroizing<Vec<Block>>,
+    /// How many blocks are kept from the first hash on.
+    keep: usize,
+    /// How many blocks at the beginning have been written to since they were wiped.
+    dirty: usize,
+    /// Since the count was taken last.
+    allocations: u64,
+}
+
+impl Memory {
+    pub(super) fn new(keep: usize) -> Self {
+        Self {
+            kept: Zeroizing::default(),
+            keep,
+            dirty: 0,
+            allocations: 0,
+        }
+    }
+
+    /// Lends `count` blocks of any content; more than are kept are allocated for this use only.
+    pub(super) fn lend<T>(&mut self, count: usize, use_them: impl FnOnce(&mut [Block]) -> T) -> Result<T, OutOfMemory> {
+        if count > self.keep {
+            let mut blocks = Zeroizing::new(self.allocate(count)?);
+            return Ok(use_them(&mut blocks));
+        }
+        if self.kept.is_empty() {
+            self.kept = Zeroizing::new(self.allocate(self.keep)?);
+        }
+        self.dirty = self.dirty.max(count);
+        Ok(use_them(&mut self.kept[..count]))
+    }
+
+    fn allocate(&mut self, count: usize) -> Result<Vec<Block>, OutOfMemory> {
+        let mut blocks = Vec::new();
+        blocks.try_reserve_exact(count).map_err(|_| OutOfMemory)?;
+        blocks.resize(count, Block::new());
+        self.allocations += 1;
+        Ok(blocks)
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.dirty > 0
+    }
+
+    fn wipe(&mut self) {
+        self.kept[..self.dirty].iter_mut().zeroize();
+        self.dirty = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn pool(threads: usize, queue_len: usize) -> Pool {
+        Pool::start(NonZeroUsize::new(threads).unwrap(), queue_len, 8).unwrap()
+    }
+
+    // W6
+    #[tokio::test]
+    async fn no_more_jobs_run_at_once_than_there_are_threads_and_the_rest_waits_or_is_refused() {
+        let pool = pool(2, 1);
+        let (started, starts) = mpsc::channel();
+        let job = |name: u32| {
+            let (go, gate) = mpsc::channel::<()>();
+            let started = started.clone();
+            let answer = pool.submit(move |_| {
+                started.send(name).unwrap();
+                gate.recv().unwrap();
+                name
+            });
+            (go, answer)
+        };
+        let (first_go, first) = job(1);
+        let (second_go, second) = job(2);
+        let mut running = [starts.recv().unwrap(), starts.recv().unwrap()];
+        running.sort_unstable();
+        assert_eq!(running, [1, 2]);
+
+        let (third_go, third) = job(3);
+        let (_, fourth) = job(4);
+        assert_eq!(fourth.err(), Some(Busy));
+        assert_eq!(pool.admitted(), 3);
+        assert_eq!(
+            starts.try_recv(),
+            Err(mpsc::TryRecvError::Empty),
+            "a third job ran beside two"
+        );
+
+        first_go.send(()).unwrap();
+        assert_eq!(first.unwrap().await, Ok(1));
+        assert_eq!(starts.recv(), Ok(3));
+        // The answer was there, so the place is free.
+        let (fifth_go, fifth) = job(5);
+        for go in [second_go, third_go, fifth_go] {
+            go.send(()).unwrap();
+        }
+        assert_eq!(second.unwrap().await, Ok(2));
+        assert_eq!(third.unwrap().await, Ok(3));
+        assert_eq!(fifth.unwrap().await, Ok(5));
+        assert_eq!(pool.admitted(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_job_only() {
+        let pool = pool(1, 0);
+        for _ in 0..3 {
+            let lost = pool
+                .submit(|memory| memory.lend(8, |_| -> u32 { panic!("of this test") }))
+                .unwrap();
+            assert!(lost.await.is_err());
+            // Unlike an answer, a panic is known before the place is free.
+            while pool.admitted() > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(
+            pool.submit(|memory| memory.lend(8, |blocks| blocks.len()))
+                .unwrap()
+                .await,
+            Ok(Ok(8))
+        );
+        assert_eq!(pool.allocations(), 1);
+    }
+
+    #[test]
+    fn a_job_that_nobody_waits_for_is_not_run() {
+        let pool = pool(1, 2);
+        let (go, gate) = mpsc::channel::<()>();
+        let (ran, runs) = mpsc::channel();
+        let held = pool.submit(move |_| gate.recv().unwrap()).unwrap();
+        let first_ran = ran.clone();
+        drop(pool.submit(move |_| first_ran.send("abandoned")).unwrap());
+        let last = pool.submit(move |_| ran.send("awaited")).unwrap();
+        go.send(()).unwrap();
+        held.blocking_recv().unwrap();
+        last.blocking_recv().unwrap().unwrap();
+        assert_eq!(runs.iter().collect::<Vec<_>>(), ["awaited"]);
+    }
+
+    #[test]
+    fn the_threads_end_with_the_pool() {
+        let mut pool = pool(3, 8);
+        let threads = std::mem::take(&mut pool.threads);
+        let (go, gate) = mpsc::channel::<()>();
+        // Whether it has begun by the time that the pool is dropped is up to the scheduler.
+        drop(pool.submit(move |_| gate.recv()));
+        drop(pool);
+        drop(go);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    }
+
+    // W6
+    #[test]
+    fn memory_is_allocated_at_the_first_hash_and_kept() {
+        let mut memory = Memory::new(8);
+        assert_eq!((memory.allocations, memory.kept.len()), (0, 0));
+        let first = memory.lend(8, |blocks| blocks.as_ptr()).unwrap();
+        assert_eq!(memory.lend(4, |blocks| (blocks.len(), blocks.as_ptr())), Ok((4, first)));
+        assert_eq!(memory.allocations, 1);
+        assert_eq!(memory.lend(9, |blocks| blocks.len()), Ok(9));
+        assert_eq!((memory.allocations, memory.kept.len()), (2, 8));
+        assert_eq!(memory.lend(usize::MAX / 2, |_| ()), Err(OutOfMemory));
+        assert_eq!(memory.allocations, 2);
+    }
+
+    #[test]
+    fn wiping_leaves_nothing() {
+        let full = |memory: &Memory| {
+            memory
+                .kept
+                .iter()
+                .any(|block| block.as_ref().iter().any(|&word| word != 0))
+        };
+        let mut memory = Memory::new(8);
+        memory
+            .lend(3, |blocks| blocks.iter_mut().for_each(|block| block.as_mut().fill(7)))
+            .unwrap();
+        assert!(full(&memory) && memory.is_dirty());
+        memory.wipe();
+        assert!(!full(&memory) && !memory.is_dirty());
+    }
+}
