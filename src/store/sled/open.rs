@@ -292,3 +292,47 @@ impl From<OpenError> for StoreError {
         Self::Unavailable(error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sled::record::seal;
+
+    /// Opens, puts `record` where the format version is, and opens again.
+    fn reopen_with_format(record: Option<Vec<u8>>, user_there: bool) -> Result<Engine, OpenError> {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path(), SledOptions::default(), lock(dir.path())?)?;
+        let meta_tree = &engine.trees[Tree::Meta.index()];
+        match record {
+            Some(record) => meta_tree.insert(meta::FORMAT, record).unwrap(),
+            None => meta_tree.remove(meta::FORMAT).unwrap(),
+        };
+        if user_there {
+            engine.trees[Tree::Users.index()].insert([1; 16], &[1]).unwrap();
+        }
+        engine.sync().map_err(|error| error.cause).unwrap();
+        drop(engine);
+        open(dir.path(), SledOptions::default(), lock(dir.path())?)
+    }
+
+    #[test]
+    fn another_format_is_refused() {
+        let other = seal(Tree::Meta, meta::FORMAT, &2_u64);
+        let error = reopen_with_format(Some(other), false).err().unwrap();
+        assert!(matches!(error, OpenError::Format { found: 2, .. }), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("has format 2, and this shild reads format 1 only"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_damaged_or_missing_format_is_damage() {
+        for (record, user_there) in [(Some(b"1".to_vec()), false), (None, true), (None, false)] {
+            let error = reopen_with_format(record, user_there).err().unwrap();
+            assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The clauses of [`AuditLog`](crate::store::AuditLog).
+
+use super::{Subject, id_bytes, second, session_id, user_id};
+use crate::audit::{Actor, AuditEvent, AuditFilter, AuditKind};
+use crate::store::{Conflict, Store, StoreError};
+use crate::user::EventId;
+
+/// Everything.
+const ALL: AuditFilter = AuditFilter {
+    user_id: None,
+    kind: None,
+};
+
+/// An event `number` seconds after the first one, about user 1 or 2.
+fn event(number: u32) -> AuditEvent {
+    AuditEvent {
+        id: EventId::from_bytes(id_bytes(u64::from(number))),
+        at: second(number),
+        kind: if number.is_multiple_of(3) {
+            AuditKind::SignInFailed
+        } else {
+            AuditKind::SignedIn
+        },
+        actor: Actor::Anonymous,
+        user_id: Some(user_id(u64::from(number % 2 + 1))),
+        session_id: Some(session_id(1)),
+        ip: Some([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()),
+        request_id: Some("request".to_owned()),
+        detail: None,
+    }
+}
+
+/// A store with the events `0..count`, added in another order.
+async fn with_events(subject: &dyn Subject, count: u32) -> std::sync::Arc<dyn Store> {
+    let store = subject.fresh().await;
+    for number in (0..count).rev() {
+        assert_eq!(store.append_event(&event(number)).await, Ok(()));
+    }
+    store
+}
+
+/// The numbers of the events there are, newest first.
+async fn numbers(store: &dyn Store) -> Vec<i64> {
+    let events = store
+        .list_events(&ALL, None, 1000)
+        .await
+        .expect("the events are listed");
+    events
+        .iter()
+        .map(|event| event.at.as_secs() - second(0).as_secs())
+        .collect()
+}
+
+/// Page by page, each whole.
+pub async fn events_are_listed_newest_first(subject: &dyn Subject) {
+    let store = with_events(subject, 7).await;
+    let (mut all, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.list_events(&ALL, before, 3).await.expect("the events are listed");
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 3);
+        before = Some(last.id);
+        all.extend(page);
+    }
+    assert_eq!(all, [6, 5, 4, 3, 2, 1, 0].map(event));
+}
+
+/// By user, by kind, by both; a page is full as long as there are enough.
+pub async fn events_are_filtered(subject: &dyn Subject) {
+    let store = with_events(subject, 12).await;
+    let user = Some(user_id(1));
+    let kind = Some(AuditKind::SignInFailed);
+    for (user_id, kind, limit, expected) in [
+        (user, None, 100, &[10, 8, 6, 4, 2, 0][..]),
+        (None, kind, 3, &[9, 6, 3]),
+        (user, kind, 100, &[6, 0]),
+        (user, kind, 1, &[6]),
+        (Some(super::user_id(3)), None, 100, &[]),
+    ] {
+        let filter = AuditFilter { user_id, kind };
+        let page = store
+            .list_events(&filter, None, limit)
+            .await
+            .expect("the events are listed");
+        assert_eq!(
+            page,
+            expected.iter().map(|number| event(*number)).collect::<Vec<_>>(),
+            "{filter:?}"
+        );
+    }
+    let filter = AuditFilter { user_id: user, kind };
+    assert_eq!(
+        store.list_events(&filter, Some(event(6).id), 5).await,
+        Ok(vec![event(0)])
+    );
+}
+
+/// What is written in the log is not written over.
+pub async fn an_event_is_added_once(subject: &dyn Subject) {
+    let store = with_events(subject, 1).await;
+    let other = AuditEvent {
+        id: event(0).id,
+        ..event(5)
+    };
+    assert_eq!(
+        store.append_event(&other).await,
+        Err(StoreError::Conflict(Conflict::Id))
+    );
+    assert_eq!(store.list_events(&ALL, None, 10).await, Ok(vec![event(0)]));
+}
+
+/// The newest stay, and no more than asked for go at once.
+pub async fn events_are_trimmed_by_count(subject: &dyn Subject) {
+    let store = with_events(subject, 10).await;
+    assert_eq!(store.trim_events(second(0), 10, 100).await, Ok(0));
+    assert_eq!(store.trim_events(second(0), 6, 0).await, Ok(0));
+    assert_eq!(store.trim_events(second(0), 6, 3).await, Ok(3));
+    assert_eq!(numbers(&*store).await, [9, 8, 7, 6, 5, 4, 3]);
+    assert_eq!(store.trim_events(second(0), 6, 3).await, Ok(1));
+    assert_eq!(store.trim_events(second(0), 6, 3).await, Ok(0));
+    assert_eq!(numbers(&*store).await, [9, 8, 7, 6, 5, 4]);
+    assert_eq!(store.trim_events(second(0), 0, 100).await, Ok(6));
+    assert_eq!(numbers(&*store).await, [0; 0]);
+}
+
+/// An event of exactly that age stays.
+pub async fn events_are_trimmed_by_age(subject: &dyn Subject) {
+    let store = with_events(subject, 6).await;
+    assert_eq!(store.trim_events(second(2), usize::MAX, 100).await, Ok(2));
+    assert_eq!(numbers(&*store).await, [5, 4, 3, 2]);
+    assert_eq!(store.trim_events(second(4), 3, 100).await, Ok(2));
+    assert_eq!(numbers(&*store).await, [5, 4]);
+    assert_eq!(store.append_event(&event(0)).await, Ok(()));
+    assert_eq!(store.trim_events(second(0), 2, 100).await, Ok(1));
+    assert_eq!(numbers(&*store).await, [5, 4]);
+}

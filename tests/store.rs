@@ -1,0 +1,381 @@
+//! Every store against the contract, and what only the one on disk can get wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shild::audit::{Actor, AuditEvent, AuditFilter, AuditKind};
+use shild::clock::Timestamp;
+use shild::session::SessionRecord;
+use shild::store::conformance::{Subject, block_on};
+use shild::store::sled::{OpenError, SledOptions};
+use shild::store::{
+    AuditLog, FailureStore, KeyStore, MemoryStore, SessionStore, SledStore, Store, StoreError, UserStore,
+};
+use shild::throttle::Failures;
+use shild::token::keyring::KeyringRecord;
+use shild::user::{EventId, Scopes, SessionId, UserId, UserRecord, Username};
+use tempfile::TempDir;
+
+struct Memory;
+
+#[async_trait]
+impl Subject for Memory {
+    async fn fresh(&self) -> Arc<dyn Store> {
+        Arc::new(MemoryStore::new())
+    }
+}
+
+struct Sled(TempDir);
+
+impl Sled {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+}
+
+#[async_trait]
+impl Subject for Sled {
+    async fn fresh(&self) -> Arc<dyn Store> {
+        Arc::new(open(self.0.path()).unwrap())
+    }
+
+    async fn reopen(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
+        drop(store);
+        Some(self.fresh().await)
+    }
+}
+
+shild::store_conformance!(memory, Memory);
+shild::store_conformance!(sled, Sled::new());
+
+fn open(dir: &Path) -> Result<SledStore, OpenError> {
+    SledStore::open(
+        dir,
+        SledOptions {
+            cache_capacity: 1 << 20,
+        },
+    )
+}
+
+fn id(number: u8) -> [u8; 16] {
+    [number; 16]
+}
+
+fn at() -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000)
+}
+
+fn name(text: &str) -> Username {
+    Username::parse(text, 64).unwrap()
+}
+
+fn user(number: u8, username: &str) -> UserRecord {
+    UserRecord {
+        id: UserId::from_bytes(id(number)),
+        username: name(username),
+        password_hash: None,
+        scopes: Scopes::registered(),
+        disabled: false,
+        created_at: at(),
+        updated_at: at(),
+        version: 1,
+        session_epoch: 0,
+    }
+}
+
+fn session() -> SessionRecord {
+    SessionRecord {
+        user_id: UserId::from_bytes(id(1)),
+        id: SessionId::from_bytes(id(1)),
+        revision: 1,
+        epoch: 0,
+        generation: 1,
+        client_id: None,
+        user_agent: None,
+        ip: None,
+        scopes: Scopes::registered(),
+        created_at: at(),
+        auth_time: at(),
+        last_used_at: at(),
+        rotated_at: at(),
+        expires_at: at(),
+    }
+}
+
+/// A store with one record of each kind; users 1 `juliet` and 2 `romeo`.
+async fn fill(dir: &Path) {
+    let store = open(dir).unwrap();
+    store.create(&user(1, "juliet")).await.unwrap();
+    store.create(&user(2, "romeo")).await.unwrap();
+    store.open_session(&session()).await.unwrap();
+    store
+        .replace_keys(
+            &KeyringRecord {
+                revision: 1,
+                keys: Vec::new(),
+            },
+            None,
+        )
+        .await
+        .unwrap();
+    store
+        .put_failures(&[(
+            UserId::from_bytes(id(1)),
+            Some(Failures {
+                count: 1,
+                last_at: at(),
+            }),
+        )])
+        .await
+        .unwrap();
+    let event = AuditEvent {
+        id: EventId::from_bytes(id(1)),
+        at: at(),
+        kind: AuditKind::Registered,
+        actor: Actor::System,
+        user_id: None,
+        session_id: None,
+        ip: None,
+        request_id: None,
+        detail: None,
+    };
+    store.append_event(&event).await.unwrap();
+}
+
+/// Changes the record under `key` behind the store's back; `None` deletes it.
+fn tamper(dir: &Path, tree: &str, key: &[u8], change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
+    let db = ::sled::Config::new()
+        .path(dir.join("sled"))
+        .flush_every_ms(None)
+        .open()
+        .unwrap();
+    let tree = db.open_tree(tree).unwrap();
+    let record = tree.get(key).unwrap().expect("the record is there").to_vec();
+    match change(record) {
+        Some(record) => tree.insert(key, record).unwrap(),
+        None => tree.remove(key).unwrap(),
+    };
+    db.flush().unwrap();
+}
+
+/// The record as it is under another key.
+fn record_under(dir: &Path, tree: &str, key: &[u8]) -> Vec<u8> {
+    let mut found = Vec::new();
+    tamper(dir, tree, key, |record| {
+        found.clone_from(&record);
+        Some(record)
+    });
+    found
+}
+
+fn flip_last_bit(mut record: Vec<u8>) -> Option<Vec<u8>> {
+    *record.last_mut()? ^= 1;
+    Some(record)
+}
+
+#[track_caller]
+fn assert_corrupt<T: std::fmt::Debug>(answer: Result<T, StoreError>, named: &str) {
+    match answer {
+        Err(StoreError::Corrupt { record, .. }) => assert_eq!(record, named),
+        other => panic!("{other:?} instead of {named} being damaged"),
+    }
+}
+
+#[test]
+fn a_directory_in_use_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&dir.path().display().to_string()), "{text}");
+    assert!(text.contains("in use by another shild"), "{text}");
+    drop(store);
+    open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("data")] {
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, OpenError::Io { .. }), "{error}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_directory_is_its_owners_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("a/data");
+    drop(open(&dir).unwrap());
+    for path in [dir.join("sled"), dir] {
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
+
+#[test]
+fn a_snapshot_left_half_written_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(fill(dir.path()));
+    let left_over = dir.path().join("sled/snap.7FFFFFFFFFFFFFFF.generating");
+    fs::write(&left_over, "half").unwrap();
+    let store = open(dir.path()).unwrap();
+    assert!(!left_over.exists());
+    assert!(block_on(store.find_by_username(&name("juliet"))).unwrap().is_some());
+}
+
+#[test]
+fn a_damaged_record_is_named_and_never_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(fill(dir.path()));
+    let one = "01010101-0101-0101-0101-010101010101";
+    tamper(dir.path(), "users", &id(1), flip_last_bit);
+    tamper(dir.path(), "usernames", b"romeo", flip_last_bit);
+    tamper(dir.path(), "sessions", &[1; 32], flip_last_bit);
+    tamper(dir.path(), "failures", &id(1), flip_last_bit);
+    tamper(dir.path(), "keys", b"keyring", flip_last_bit);
+    tamper(dir.path(), "audit", &id(1), flip_last_bit);
+    block_on(async {
+        let store = open(dir.path()).unwrap();
+        let (juliet, users_one) = (user(1, "juliet"), format!("users/{one}"));
+        assert_corrupt(store.find(juliet.id).await, &users_one);
+        assert_corrupt(store.find_by_username(&juliet.username).await, &users_one);
+        assert_corrupt(store.list(None, 10).await, &users_one);
+        assert_corrupt(store.list_by_username("juliet", None, 10).await, &users_one);
+        assert_corrupt(store.replace(&juliet, 1).await, &users_one);
+        assert_corrupt(store.delete(juliet.id, 1).await, &users_one);
+        assert_corrupt(store.find_by_username(&name("romeo")).await, "usernames/romeo");
+        assert_corrupt(store.list_by_username("romeo", None, 10).await, "usernames/romeo");
+        assert_corrupt(store.delete(user(2, "").id, 1).await, "usernames/romeo");
+        let (owner, sid) = (session().user_id, session().id);
+        assert_corrupt(store.find_session(owner, sid).await, &format!("sessions/{one}/{one}"));
+        assert_corrupt(
+            store.list_sessions(owner, None, 10).await,
+            &format!("sessions/{one}/{one}"),
+        );
+        assert_corrupt(store.failures(owner).await, &format!("failures/{one}"));
+        assert_corrupt(store.load_keys().await, "keys/keyring");
+        assert_corrupt(
+            store.list_events(&AuditFilter::default(), None, 10).await,
+            &format!("audit/{one}"),
+        );
+
+        // Damage here and there is no reason to refuse what is sound, or to get stuck.
+        assert!(store.find(user(2, "").id).await.unwrap().is_some());
+        assert!(store.create(&user(1, "other")).await.is_err());
+        assert_eq!(store.end_session(owner, sid).await, Ok(true));
+        assert_eq!(store.create(&user(3, "mercutio")).await, Ok(()));
+        assert_eq!(store.check().await, Ok(()));
+    });
+}
+
+#[test]
+fn a_damaged_record_fails_its_own_request_only() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(fill(dir.path()));
+    tamper(dir.path(), "users", &id(1), flip_last_bit);
+    block_on(async {
+        let store = Arc::new(open(dir.path()).unwrap());
+        let mut calls = tokio::task::JoinSet::new();
+        for number in 0..64 {
+            let store = Arc::clone(&store);
+            calls.spawn(async move {
+                if number % 2 == 0 {
+                    assert_corrupt(
+                        store.replace(&user(1, "juliet"), 1).await,
+                        "users/01010101-0101-0101-0101-010101010101",
+                    );
+                } else {
+                    store
+                        .create(&user(number + 100, &format!("user{number:02}x")))
+                        .await
+                        .unwrap();
+                }
+            });
+        }
+        calls.join_all().await;
+    });
+}
+
+#[test]
+fn a_name_that_leads_nowhere_or_to_somebody_else_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(fill(dir.path()));
+    tamper(dir.path(), "users", &id(1), |_| None);
+    let store = open(dir.path()).unwrap();
+    assert_corrupt(block_on(store.find_by_username(&name("juliet"))), "usernames/juliet");
+    assert_corrupt(block_on(store.list_by_username("", None, 10)), "usernames/juliet");
+    drop(store);
+
+    // The record of another name is good only there.
+    let romeo = record_under(dir.path(), "usernames", b"romeo");
+    tamper(dir.path(), "usernames", b"juliet", |_| Some(romeo));
+    let store = open(dir.path()).unwrap();
+    assert_corrupt(block_on(store.find_by_username(&name("juliet"))), "usernames/juliet");
+}
+
+/// Every file of the database, in order of names.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(dir.join("sled"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn damaged_files_are_an_error_or_the_truth_but_never_a_panic_or_a_lie() {
+    let origin = tempfile::tempdir().unwrap();
+    block_on(fill(origin.path()));
+    // Opened once more, so that there is a snapshot too.
+    drop(open(origin.path()).unwrap());
+    let damages: [(&str, fn(&mut Vec<u8>)); 6] = [
+        ("emptied", Vec::clear),
+        ("cut to its first half", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("cut by a byte", |bytes| bytes.truncate(bytes.len().saturating_sub(1))),
+        ("zeroed", |bytes| bytes.fill(0)),
+        ("with its first bit flipped", |bytes| bytes[0] ^= 1),
+        ("with every 97th byte changed", |bytes| {
+            bytes.iter_mut().step_by(97).for_each(|byte| *byte ^= 0x55)
+        }),
+    ];
+    for file in files(origin.path()) {
+        for (what, damage) in damages {
+            let copy = tempfile::tempdir().unwrap();
+            fs::create_dir_all(copy.path().join("sled/blobs")).unwrap();
+            for file in files(origin.path()) {
+                fs::copy(&file, copy.path().join("sled").join(file.file_name().unwrap())).unwrap();
+            }
+            let target = copy.path().join("sled").join(file.file_name().unwrap());
+            let mut bytes = fs::read(&target).unwrap();
+            damage(&mut bytes);
+            fs::write(&target, bytes).unwrap();
+
+            match open(copy.path()) {
+                Err(error) => assert!(
+                    error.to_string().contains(&copy.path().display().to_string()),
+                    "{error}"
+                ),
+                Ok(store) => {
+                    for expected in [user(1, "juliet"), user(2, "romeo")] {
+                        let found = block_on(store.find_by_username(&expected.username));
+                        assert!(
+                            matches!(&found, Err(_) | Ok(None)) || found == Ok(Some(expected)),
+                            "{} {what}: {found:?}",
+                            file.display()
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
