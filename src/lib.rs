@@ -3,6 +3,8 @@
 
 pub mod audit;
 pub mod clock;
+pub mod config;
+pub mod log;
 pub mod password;
 pub mod session;
 pub mod store;

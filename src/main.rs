@@ -1,3 +1,10 @@
-//! The program.
+//! The program `shild`: reads the command line, and calls the library.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

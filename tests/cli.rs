@@ -1,0 +1,190 @@
+//! The command line, as a user sees it: output, messages, exit codes.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use std::thread;
+
+use tempfile::TempDir;
+
+/// `shild` in an empty directory, without any settings of the surrounding environment.
+fn shild(dir: &TempDir, args: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shild"));
+    command
+        .args(args)
+        .current_dir(dir)
+        .env_clear()
+        .envs(environment.iter().copied());
+    command.output().expect("the program can be started")
+}
+
+fn run(args: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let output = shild(&tempfile::tempdir().unwrap(), args, environment);
+    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_2_and_one_line() {
+    for (args, part) in [
+        (&["--prot", "1"][..], "unexpected argument '--prot'"),
+        (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
+        (
+            &["serve", "--port", "70000"],
+            "invalid value '70000' for '--port <PORT>'",
+        ),
+        (&["--store", "redis"], "invalid value 'redis' for '--store <STORE>'"),
+        (&["--port", "1", "openapi"], "belong to serve"),
+        (&["key", "retire"], "required arguments were not provided; <KID>"),
+        (&["completions", "tcsh"], "invalid value 'tcsh'"),
+    ] {
+        let (code, out, err) = run(args, &[]);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}: {err}");
+        assert!(
+            err.starts_with("shild: ") && err.contains(part) && err.lines().count() == 1,
+            "{args:?}: {err}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_setting_exits_with_1_and_one_line_that_names_it() {
+    for verb in [
+        &["serve"][..],
+        &[],
+        &["config"],
+        &["healthcheck"],
+        &["openapi"],
+        &["key", "list"],
+    ] {
+        let (code, out, err) = run(verb, &[("SHILD_PASSWORD__MIN_LENGTH", "abc")]);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{verb:?}: {err}");
+        assert_eq!(
+            err,
+            "shild: password.min_length = \"abc\" (environment variable SHILD_PASSWORD__MIN_LENGTH); \
+             allowed: a whole number from 1 to 512\n"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_exits_with_1() {
+    let (code, _, err) = run(&["config", "--config", "nope.toml"], &[]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        err,
+        "shild: nope.toml: cannot be read: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for args in [["--help"], ["--version"]] {
+        let (code, out, err) = run(&args, &[]);
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert!(out.contains("shild"), "{out}");
+    }
+}
+
+#[test]
+fn config_prints_a_file_that_gives_the_same_settings_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let environment = [
+        ("SHILD_ACCESS_TOKEN_TTL", "300s"),
+        ("SHILD_TRUSTED_PROXIES", "10.0.0.0/8"),
+    ];
+    let first = shild(
+        &dir,
+        &["config", "--data-dir", "elsewhere", "--port", "9000"],
+        &environment,
+    );
+    assert_eq!(first.status.code(), Some(0));
+    std::fs::write(dir.path().join("Rocket.toml"), &first.stdout).unwrap();
+    let second = shild(&dir, &["config"], &[]);
+    assert_eq!(
+        String::from_utf8(second.stdout).unwrap(),
+        String::from_utf8(first.stdout).unwrap()
+    );
+}
+
+// H14
+#[test]
+fn config_as_json_is_one_object_with_secrets_hidden() {
+    let (code, out, err) = run(
+        &["config", "--json"],
+        &[
+            ("SHILD_METRICS_TOKEN", "hunter2hunter2hunter2"),
+            ("ROCKET_PORT", "9000"),
+        ],
+    );
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(out.lines().count(), 1);
+    let settings: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(settings["metrics_token"], "***");
+    assert_eq!(settings["issuer"], "http://127.0.0.1:9000");
+    assert_eq!(settings["audience"], "http://127.0.0.1:9000");
+    assert_eq!(settings["password"]["argon2"]["memory_kib"], 19456);
+    assert!(settings["hash_threads"].as_u64() >= Some(1));
+    assert!(!out.contains("hunter2"));
+}
+
+#[test]
+fn completions_know_the_verbs() {
+    for name in ["bash", "zsh", "fish"] {
+        let (code, out, _) = run(&["completions", name], &[]);
+        assert_eq!(code, Some(0));
+        assert!(out.contains("healthcheck"), "{name}");
+    }
+}
+
+/// A server that gives these answers to one connection each; its port.
+fn answering(statuses: &'static [&str]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    thread::spawn(move || {
+        for status in statuses {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+        }
+    });
+    port
+}
+
+#[test]
+fn healthcheck_exits_with_0_if_the_server_is_well_and_with_1_if_not() {
+    let port = answering(&["200 OK", "200 OK"]);
+    // A proxy in the environment must not come between.
+    let (code, out, err) = run(
+        &["healthcheck", "--port", &port],
+        &[("http_proxy", "http://127.0.0.1:9")],
+    );
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "", ""));
+
+    let port = answering(&["200 OK", "503 Service Unavailable"]);
+    let (code, _, err) = run(
+        &["healthcheck"],
+        &[("ROCKET_PORT", &port), ("ROCKET_ADDRESS", "0.0.0.0")],
+    );
+    assert_eq!(
+        (code, err),
+        (Some(1), format!("shild: http://127.0.0.1:{port}/readyz answers 503\n"))
+    );
+
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+        .to_string();
+    let (code, _, err) = run(&["healthcheck", "--port", &closed], &[]);
+    assert_eq!(code, Some(1));
+    assert!(
+        err.starts_with(&format!("shild: http://127.0.0.1:{closed}/healthz does not answer: ")),
+        "{err}"
+    );
+}
