@@ -26,6 +26,8 @@ pub use url::{InvalidUrl, Issuer, Origin, TokenPath};
 pub use values::{Audience, ByteSize, InvalidValue, Period, TrustedProxy};
 
 use crate::log;
+pub use crate::password::Argon2Settings;
+use crate::password::PasswordPolicy;
 
 /// Every setting of shild. Ranges are checked by [`Settings::validate`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,19 +136,6 @@ pub struct PasswordSettings {
     pub argon2: Argon2Settings,
 }
 
-// Stands in for `password::Argon2Settings`, which takes its place when the two are joined.
-/// The cost of Argon2id. Weaker than the default is accepted with a warning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Argon2Settings {
-    /// Memory, in KiB. Default 19456; 8 to 1,048,576, and at least 8 for each lane (RFC 9106 §3.1).
-    pub memory_kib: u32,
-    /// Passes over the memory. Default 2; 1 to 64.
-    pub iterations: u32,
-    /// Lanes. Default 1; 1 to 64.
-    pub lanes: u32,
-}
-
 /// `[default.shild.username]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -237,22 +226,14 @@ impl Default for PasswordSettings {
     }
 }
 
-impl Default for Argon2Settings {
-    fn default() -> Self {
-        Self {
-            memory_kib: 19456,
-            iterations: 2,
-            lanes: 1,
+impl PasswordSettings {
+    /// What new passwords are held to.
+    pub(crate) const fn policy(&self) -> PasswordPolicy {
+        PasswordPolicy {
+            min_length: self.min_length,
+            max_length: self.max_length,
+            min_strength: self.min_strength,
         }
-    }
-}
-
-impl Argon2Settings {
-    /// Whether a hash costs less memory or fewer passes than the default (requirement W6).
-    #[must_use]
-    pub fn is_weaker_than_default(&self) -> bool {
-        let default = Self::default();
-        self.memory_kib < default.memory_kib || self.iterations < default.iterations
     }
 }
 

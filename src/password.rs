@@ -44,6 +44,11 @@ impl Password {
         Ok(Self(normal))
     }
 
+    /// No password at all: for whoever needs one that was never set.
+    pub(crate) fn empty() -> Self {
+        Self(Zeroizing::default())
+    }
+
     /// The normalised password.
     #[must_use]
     pub fn expose(&self) -> &str {

@@ -217,6 +217,8 @@ pub enum MasterKeyError {
 mod tests {
     use super::*;
     use crate::clock::SystemRandom;
+    use crate::token::refresh::RefreshClaims;
+    use crate::user::{SessionId, UserId};
 
     fn temporary() -> tempfile::TempDir {
         tempfile::tempdir().expect("a temporary directory can be made")
@@ -313,8 +315,16 @@ mod tests {
         assert_ne!(sealing, master.0);
         assert_ne!(refresh, master.0);
         let sealed = master.sealing_key().wrap(&[9; 64], &SystemRandom);
-        assert!(SealingKey::from_bytes(refresh).unwrap(&sealed).is_err());
-        assert!(SealingKey::from_bytes(sealing).unwrap(&sealed).is_ok());
+        assert!(SealingKey::from_bytes(refresh.clone()).unwrap(&sealed).is_err());
+        assert!(SealingKey::from_bytes(sealing.clone()).unwrap(&sealed).is_ok());
+        let claims = RefreshClaims {
+            user_id: UserId::from_bytes([1; 16]),
+            session_id: SessionId::from_bytes([2; 16]),
+            generation: 1,
+        };
+        let token = master.refresh_key().mint(&claims);
+        assert_eq!(RefreshKey::from_bytes(sealing).read(token.as_str()), None);
+        assert_eq!(RefreshKey::from_bytes(refresh).read(token.as_str()), Some(claims));
         assert_eq!(format!("{master:?}"), "MasterKey(***)");
     }
 }

@@ -129,6 +129,8 @@ mod tests {
             text.replace("public", "local"),
             text[..text.len() - 1].to_owned(),
             spare_bits,
+            format!("{PUBLIC}AAAA"),
+            PUBLIC.to_owned(),
             String::new(),
         ] {
             assert_eq!(other.parse::<PublicKey>(), Err(InvalidPaserk(PUBLIC)), "{other:?}");

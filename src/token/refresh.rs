@@ -164,6 +164,7 @@ mod tests {
             token.replacen("shr_", "", 1),
             String::new(),
             "shr_".to_owned(),
+            "shr_AAAA".to_owned(),
         ] {
             assert_eq!(key(1).read(&other), None, "{other:?}");
         }
