@@ -8,6 +8,7 @@ mod healthcheck;
 mod key;
 mod openapi;
 mod serve;
+mod server;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -46,7 +47,7 @@ struct Global {
 }
 
 /// What `serve` takes; `shild` alone is `shild serve`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 struct ServeArgs {
     #[command(flatten)]
     listen: ListenArgs,
@@ -56,7 +57,7 @@ struct ServeArgs {
 }
 
 /// Where the server listens.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 struct ListenArgs {
     /// The address to listen on [default: 127.0.0.1].
     #[arg(long, value_name = "ADDRESS")]
@@ -82,6 +83,8 @@ enum Verb {
     Openapi,
     /// Print the settings in force, secrets hidden.
     Config {
+        #[command(flatten)]
+        args: ServeArgs,
         /// As one JSON object instead of TOML.
         #[arg(long)]
         json: bool,
@@ -166,15 +169,14 @@ fn run(
         None => serve::run(&global.sources(outer)),
         Some(Verb::Serve(args)) => serve::run(&global.sources(args.or(outer))),
         Some(Verb::Openapi) => openapi::run(&global.sources(outer)),
-        Some(Verb::Config { json }) => config::run(&global.sources(outer), json),
+        Some(Verb::Config { args, json }) => config::run(&global.sources(args.or(outer)), json),
         Some(Verb::Healthcheck(listen)) => healthcheck::run(&global.sources(ServeArgs::from(listen).or(outer))),
         Some(Verb::Completions { shell }) => completions::run(shell),
         Some(Verb::Key { verb }) => key::run(&global.sources(outer), verb),
     }
 }
 
-/// Refuses the flags of `serve` before a verb that has no use for them. `config` takes them there: it prints what
-/// would be in force with them.
+/// Refuses the flags of `serve` before a verb that has no use for them.
 fn check_place_of_flags(cli: Cli) -> Result<Cli, clap::Error> {
     let has_use = matches!(
         cli.verb,
@@ -196,7 +198,11 @@ fn usage_line(error: &clap::Error) -> String {
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .filter(|line| !line.is_empty())
         .map(|line| line.strip_prefix("error: ").unwrap_or(line));
-    format!("{} (see shild --help)", words.collect::<Vec<_>>().join("; "))
+    // What is missing stands in lines of its own below a colon.
+    format!(
+        "{} (see shild --help)",
+        words.collect::<Vec<_>>().join("; ").replace(":; ", ": ")
+    )
 }
 
 fn finish(result: Result<(), Failure>) -> ExitCode {
@@ -213,6 +219,11 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
 fn complain(what: &str) {
     let line = what.split_whitespace().collect::<Vec<_>>().join(" ");
     drop(writeln!(io::stderr(), "shild: {line}"));
+}
+
+/// What async work runs on.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
 /// Writes a result to standard output. A reader that went away has read all it wanted.

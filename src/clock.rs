@@ -95,7 +95,9 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(at) => fmt::Display::fmt(&at, f),
+            // Whole seconds as tokens have them, else always milliseconds.
+            Ok(at) if self.0 % 1000 == 0 => fmt::Display::fmt(&at, f),
+            Ok(at) => write!(f, "{at:.3}"),
             Err(_) => write!(f, "{} ms", self.0),
         }
     }
@@ -200,6 +202,10 @@ mod tests {
         let at = Timestamp::from_millis(1_700_000_000_123);
         assert_eq!(at.to_string(), "2023-11-14T22:13:20.123Z");
         assert_eq!(at.truncate_to_secs().to_string(), "2023-11-14T22:13:20Z");
+        assert_eq!(
+            Timestamp::from_millis(1_700_000_000_100).to_string(),
+            "2023-11-14T22:13:20.100Z"
+        );
         assert_eq!(Timestamp::parse_rfc3339_utc("2023-11-14T22:13:20.123Z"), Some(at));
     }
 

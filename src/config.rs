@@ -6,7 +6,6 @@
 
 mod error;
 mod names;
-mod secret;
 mod sources;
 mod url;
 mod values;
@@ -18,9 +17,9 @@ use std::thread;
 use figment::Figment;
 use serde::{Deserialize, Serialize};
 
+pub use crate::secret::Secret;
 pub use error::SettingsError;
 pub use names::Setting;
-pub use secret::Secret;
 pub use sources::{Overrides, Sources, listen_address, rocket_figment};
 pub use url::{InvalidUrl, Issuer, Origin, TokenPath};
 pub use values::{Audience, ByteSize, InvalidValue, Period, TrustedProxy};

@@ -1,13 +1,41 @@
 //! User accounts and OAuth 2 bearer tokens: as one binary, or inside any Rocket application.
+//!
+//! Data flows one way: [`guard`] and the routes speak HTTP; [`Shild`] says what the program does and knows nothing of
+//! Rocket; [`store`] keeps it.
 #![forbid(unsafe_code)]
 
+mod accounts;
 pub mod audit;
+mod background;
+pub mod bearer;
 pub mod clock;
 pub mod config;
+pub mod error;
+pub mod guard;
+mod http;
+mod keys;
 pub mod log;
+mod oauth;
+mod openapi;
+#[doc(hidden)]
+pub mod operator;
+mod origin;
 pub mod password;
+mod routes;
+mod secret;
 pub mod session;
+mod sessions;
+mod shild;
+mod stage;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod throttle;
 pub mod token;
 pub mod user;
+
+pub use background::Rounds;
+pub use keys::reset_keys;
+pub use origin::Origin;
+pub use shild::{Builder, Shild, StartError};
+pub use stage::{openapi, stage};

@@ -192,7 +192,7 @@ fn escaped(line: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if breaks_lines(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if breaks_lines(c) => out.extend(format!("\\u{:04x}", u32::from(c)).chars()),
             c => out.push(c),
         }
     }
@@ -212,18 +212,20 @@ impl ::log::Log for Bridge {
             return;
         }
         let from = record.target();
-        match record.level() {
-            ::log::Level::Error => tracing::error!(from, "{}", record.args()),
-            _ => tracing::warn!(from, "{}", record.args()),
+        if record.level() == ::log::Level::Error {
+            tracing::error!(from, "{}", record.args());
+        } else {
+            tracing::warn!(from, "{}", record.args());
         }
     }
 
     fn flush(&self) {}
 }
 
-/// Whether Rocket reports this: itself, or from the code that its macros put around a handler of ours.
+/// Whether Rocket reports this: itself, or from the code that its macros put around a handler of ours; or okapi, which
+/// remarks at each start that a route and its guard answer the same status.
 fn is_rockets(target: &str) -> bool {
-    ["rocket", "shild"].contains(&target.split("::").next().unwrap_or(target)) || target.ends_with("::_")
+    ["rocket", "shild", "okapi"].contains(&target.split("::").next().unwrap_or(target)) || target.ends_with("::_")
 }
 
 /// Tells where a panic was, never what it said: the message may hold a value from a request (requirement H14).
@@ -331,8 +333,22 @@ mod tests {
         });
         assert_eq!(log, "");
         let log = logged(Format::Text, Level::Trace, || {
-            record("sled::pagecache", ::log::Level::Warn)
+            record("sled::pagecache", ::log::Level::Warn);
         });
         assert!(log.contains("sled::pagecache") && log.contains("WARN"), "{log}");
+    }
+
+    // H14
+    #[test]
+    fn a_panic_is_logged_with_its_place_and_without_its_message() {
+        let log = logged(Format::Text, Level::Error, || {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(log_panic));
+            let result = panic::catch_unwind(|| panic!("password hunter2"));
+            panic::set_hook(before);
+            assert!(result.is_err());
+        });
+        assert!(log.contains("log.rs:") && log.contains("a_panic_is_logged"), "{log}");
+        assert!(!log.contains("hunter2"), "{log}");
     }
 }

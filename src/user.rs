@@ -62,6 +62,7 @@ impl UserRecord {
 
 /// A user as the outside sees it. Never a password or a hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct User {
     /// Immutable id, a UUIDv7.
     pub id: UserId,

@@ -35,7 +35,7 @@ fn a_wrong_command_line_exits_with_2_and_one_line() {
         ),
         (&["--store", "redis"], "invalid value 'redis' for '--store <STORE>'"),
         (&["--port", "1", "openapi"], "belong to serve"),
-        (&["key", "retire"], "required arguments were not provided; <KID>"),
+        (&["key", "retire"], "required arguments were not provided: <KID>"),
         (&["completions", "tcsh"], "invalid value 'tcsh'"),
     ] {
         let (code, out, err) = run(args, &[]);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rocket::Config;
+use rocket::data::ByteUnit;
 use shild::config::{
     Overrides, Period, Registration, Secret, Setting, Settings, SettingsError, Sources, StoreKind, listen_address,
     rocket_figment,
@@ -231,6 +232,7 @@ fn a_secret_is_never_shown() {
         from_file("metrics_token = 'hunter2"),
         from_file("metrics_token = hunter2"),
         from_file("master_key = 'hunter2'"),
+        World::new("[[default.shild]]\nmetrics_token = 'hunter2'", &[]),
         from_environment(&[("SHILD_MASTER_KEY", "hunter2")]),
     ] {
         let complaint = world.complaint();
@@ -239,6 +241,7 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row for each message")]
 fn a_wrong_setting_is_told_with_its_name_its_origin_its_value_and_what_is_allowed() {
     let bits = |range: &str| format!("allowed: a whole number from {range}");
     let seconds = "allowed: a text like \"15m\", from 1s to 30d";
@@ -400,7 +403,11 @@ fn a_wrong_setting_is_told_with_its_name_its_origin_its_value_and_what_is_allowe
         // Sources that are wrong as a whole.
         (
             from_file("store = "),
-            "Rocket.toml, line 2: string values must be quoted, expected literal string".into(),
+            "Rocket.toml, line 2: this is not TOML".into(),
+        ),
+        (
+            from_file("store = 'sled'\nstore = 'memory'"),
+            "Rocket.toml, line 3: this is not TOML: duplicate key `store` in table `default.shild`".into(),
         ),
         (World::new("[shild]\n", &[]), "Rocket.toml: [shild] is read by nobody; allowed: [default.shild]".into()),
         (
@@ -440,7 +447,21 @@ fn a_wrong_setting_is_told_with_its_name_its_origin_its_value_and_what_is_allowe
     ];
     for (world, complaint) in cases {
         assert_eq!(world.complaint(), complaint);
-        assert!(!complaint.contains('\n'));
+    }
+}
+
+#[test]
+fn both_ends_of_a_range_are_allowed_and_what_is_past_them_is_not() {
+    for (allowed, refused) in [
+        ("hash_threads = 1", "hash_threads = 0"),
+        ("hash_threads = 1024", "hash_threads = 1025"),
+        ("key_rotation = '1h'", "key_rotation = '3599s'"),
+        ("key_rotation = '3650d'", "key_rotation = '87600h1ms'"),
+        ("cache_capacity = '1MiB'", "cache_capacity = 1048575"),
+        ("cache_capacity = '64GiB'", "cache_capacity = '68719476737B'"),
+    ] {
+        assert!(from_file(allowed).load().is_ok(), "{allowed}");
+        assert!(from_file(refused).load().is_err(), "{refused}");
     }
 }
 
@@ -474,11 +495,7 @@ fn rocket_gets_defaults_that_suit_shild() {
     assert_eq!(config.ip_header, None);
     assert_eq!(config.ident.as_str(), Some("shild"));
     for kind in ["json", "form", "string", "bytes"] {
-        assert_eq!(
-            config.limits.get(kind).map(|limit| limit.as_u64()),
-            Some(8 << 10),
-            "{kind}"
-        );
+        assert_eq!(config.limits.get(kind).map(ByteUnit::as_u64), Some(8 << 10), "{kind}");
     }
     assert_eq!(
         (config.shutdown.grace, config.shutdown.mercy, config.shutdown.ctrlc),
@@ -505,7 +522,7 @@ fn rockets_own_settings_keep_their_names_and_their_order() {
     let config: Config = figment.extract().unwrap();
     assert_eq!(listen_address(&figment), Ok(([127, 0, 0, 3], 3).into()));
     assert_eq!(config.ident.as_str(), Some("mine"));
-    assert_eq!(config.limits.get("json").map(|limit| limit.as_u64()), Some(1 << 20));
+    assert_eq!(config.limits.get("json").map(ByteUnit::as_u64), Some(1 << 20));
     assert_eq!((config.shutdown.grace, config.shutdown.mercy), (7, 3));
 }
 

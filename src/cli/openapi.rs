@@ -2,10 +2,11 @@
 
 use shild::config::{Settings, Sources};
 
-use super::Failure;
+use super::{Failure, print};
 
-/// Prints the OpenAPI document.
+/// Prints the OpenAPI document, as the server with these settings serves it.
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
-    Settings::load(sources)?;
-    Err("internal error: openapi is not connected".into())
+    let settings = Settings::load(sources)?;
+    let document = serde_json::to_string_pretty(&shild::openapi(settings.token_path.as_str()))?;
+    Ok(print(&format!("{document}\n"))?)
 }

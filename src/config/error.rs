@@ -14,7 +14,7 @@ use super::names::{self, Setting};
 #[non_exhaustive]
 pub enum SettingsError {
     /// There is no such setting.
-    #[error("{name}{} is not a setting of shild{}", in_parentheses(origin), question(meant))]
+    #[error("{name}{} is not a setting of shild{}", in_parentheses(origin), question(meant.as_deref()))]
     Unknown {
         /// What was written: the name of a setting, or of an environment variable.
         name: String,
@@ -238,9 +238,8 @@ fn in_parentheses(text: &str) -> String {
     }
 }
 
-fn question(meant: &Option<String>) -> String {
+fn question(meant: Option<&str>) -> String {
     meant
-        .as_ref()
         .map(|meant| format!("; did you mean {meant}?"))
         .unwrap_or_default()
 }

@@ -261,9 +261,9 @@ mod tests {
             for (key, value) in value.as_object().into_iter().flatten() {
                 let name = format!("{prefix}{key}");
                 if value.is_object() {
-                    walk(&format!("{name}."), value, names)
+                    walk(&format!("{name}."), value, names);
                 } else {
-                    names.push(name)
+                    names.push(name);
                 }
             }
         }

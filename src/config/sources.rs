@@ -337,23 +337,27 @@ impl Layer {
     fn file(path: &Path, text: &str) -> Result<Self, SettingsError> {
         let origin = path.display().to_string();
         // Parsed here first, since figment's message would show the line at fault, which may hold a secret.
-        if let Err(e) = text.parse::<toml::Table>() {
-            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            return Err(SettingsError::source(format!("{origin}, line {line}"), e.message()));
-        }
-        let data = Toml::string(text).nested().data().map_err(|e| {
-            let reason = format!(
-                "{} must stand in a table of a profile, like [default]",
-                e.path.join(".")
-            );
-            SettingsError::source(&origin, &reason)
+        let tables: toml::Table = text.parse().map_err(|e: toml::de::Error| {
+            let line = e.span().map_or(1, |span| {
+                text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1
+            });
+            let reason = format!("this is not TOML: {}", e.message());
+            SettingsError::source(format!("{origin}, line {line}"), reason.trim_end_matches(": "))
         })?;
-        if data.contains_key(&Profile::new("shild")) {
+        if let Some((name, _)) = tables.iter().find(|(_, value)| !value.is_table()) {
+            let reason = format!("{name} must stand in a table of a profile, like [default]");
+            return Err(SettingsError::source(origin, &reason));
+        }
+        if tables.contains_key("shild") {
             return Err(SettingsError::source(
                 &origin,
                 "[shild] is read by nobody; allowed: [default.shild]",
             ));
         }
+        let data = Toml::string(text)
+            .nested()
+            .data()
+            .map_err(|e| SettingsError::source(&origin, &e.kind.to_string()))?;
         Ok(Self { origin, data })
     }
 }

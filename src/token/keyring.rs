@@ -263,6 +263,7 @@ impl fmt::Debug for Keyring {
 
 /// A signing key as the outside sees it: its public half.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Key", deny_unknown_fields)]
 pub struct KeyView {
     /// Its PASERK id, `k4.pid.…`, as in the footer of its tokens.
     pub kid: String,

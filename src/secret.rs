@@ -1,7 +1,10 @@
-//! A setting that is never shown.
+//! Texts that are never shown: secret settings, and passwords and tokens in requests.
 
 use std::fmt;
 
+use schemars::JsonSchema;
+use schemars::r#gen::SchemaGenerator;
+use schemars::schema::Schema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -9,10 +12,10 @@ use zeroize::Zeroizing;
 /// What is shown in place of a secret.
 const HIDDEN: &str = "***";
 
-/// A secret from the settings: shown and serialized as `***`, compared in constant time, wiped when dropped.
+/// A secret: shown and serialized as `***`, compared in constant time, wiped when dropped.
 ///
-/// What the operating system and the parser of the file hold of it is not in our hands; a secret that must not
-/// linger there belongs into a file named by `SHILD_<NAME>_FILE`.
+/// What the operating system and the parsers hold of it is not in our hands; a secret setting that must not linger there
+/// belongs into a file named by `SHILD_<NAME>_FILE`.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
@@ -59,5 +62,21 @@ impl Serialize for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+impl JsonSchema for Secret {
+    fn is_referenceable() -> bool {
+        false
+    }
+
+    fn schema_name() -> String {
+        "Secret".to_owned()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = String::json_schema(generator).into_object();
+        schema.format = Some("password".to_owned());
+        schema.into()
     }
 }

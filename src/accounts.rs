@@ -1,0 +1,301 @@
+//! Register, and sign in.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::audit::{Actor, AuditEvent, AuditKind};
+use crate::bearer::Challenge;
+use crate::config::Registration;
+use crate::error::{Error, Problem};
+use crate::oauth::OAuthError;
+use crate::origin::Origin;
+use crate::password::{HashError, NewPasswordError, Password, PasswordHash, Verdict, WeakPassword};
+use crate::sessions::SignedIn;
+use crate::shild::Shild;
+use crate::store::StoreError;
+use crate::user::{EventId, Scopes, User, UserId, UserRecord, Username};
+
+/// What a sign-in is asked with.
+pub(crate) struct SignIn<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) password: &'a str,
+    /// The scopes asked for; all of the user's if there are none.
+    pub(crate) scope: Option<Scopes>,
+    pub(crate) client_id: Option<String>,
+}
+
+/// The answer of the token endpoint (RFC 6749 §5.1).
+#[derive(Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Token {
+    /// A PASETO v4.public.
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: &'static str,
+    /// How many seconds the access token lives.
+    pub expires_in: u64,
+    /// Good for one use.
+    pub refresh_token: String,
+    /// The scopes that the access token carries, with one space between two.
+    pub scope: String,
+}
+
+impl From<HashError> for Error {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => Self::busy("Too many passwords are being checked at this moment."),
+            error => {
+                tracing::error!(cause = %error, "a password could not be hashed");
+                Self::new(Problem::Internal, "The server could not do this.")
+            }
+        }
+    }
+}
+
+impl Shild {
+    /// Makes an account for somebody who asks for one.
+    ///
+    /// # Errors
+    /// [`Problem::RegistrationClosed`], [`Problem::TooManyRequests`], [`Problem::Unprocessable`] with what is wrong with
+    /// the name or the password, [`Problem::UsernameTaken`], [`Problem::Unavailable`].
+    pub async fn register(&self, username: &str, password: &str, origin: &Origin) -> Result<User, Error> {
+        if self.settings.registration == Registration::Closed {
+            return Err(Error::new(
+                Problem::RegistrationClosed,
+                "Registration is closed; ask an administrator.",
+            ));
+        }
+        self.admit(origin)?;
+        let (username, password) = self.parse_credentials(username, password)?;
+        let hash = self.accept_password(&username, password, "/password").await?;
+        let user = self.new_user(username, Some(hash), Scopes::registered());
+        self.store.create(&user).await?;
+        self.audit(AuditKind::Registered, Actor::User(user.id), origin, |event| {
+            event.user_id = Some(user.id)
+        })
+        .await?;
+        Ok(user.view())
+    }
+
+    /// Opens a session for whoever knows the password.
+    ///
+    /// A wrong password, an unknown, a locked, a disabled and a deleted user are one and the same `invalid_grant`
+    /// (requirement T6), and each costs one hash (W8).
+    pub(crate) async fn sign_in(&self, asked: SignIn<'_>, origin: &Origin) -> Result<Token, OAuthError> {
+        self.admit(origin)?;
+        let found = match Username::parse(asked.username, self.settings.username.max_length) {
+            Ok(name) => self.store.find_by_username(&name).await?,
+            Err(_) => None,
+        };
+        let subject = found.as_ref().map(|user| user.id);
+        let hash = found.as_ref().and_then(|user| user.password_hash.clone());
+        // A password that could never have been set is as wrong as any other.
+        let verdict = match Password::parse(asked.password) {
+            Ok(password) => self.hasher.verify(password, hash).await,
+            Err(_) => self.hasher.verify(Password::empty(), None).await,
+        }
+        .map_err(Error::from)?;
+        let Some(user) = self.judge(found, &verdict).await? else {
+            self.audit_failed_sign_in(subject, origin).await;
+            return Err(OAuthError::invalid_grant());
+        };
+        let granted = match asked.scope {
+            None => user.scopes.clone(),
+            Some(scope) if scope.is_subset(&user.scopes) => scope,
+            Some(_) => {
+                return Err(OAuthError::invalid_scope(
+                    "A scope that was asked for is not one of this user's",
+                ));
+            }
+        };
+        if verdict == Verdict::RightOutdated {
+            self.rehash(&user, asked.password).await;
+        }
+        self.open_session(&user, granted, asked.client_id, origin).await
+    }
+
+    /// Whoever may go on with this verdict: an enabled user with the right password who is not held back. Counts the
+    /// failure or clears the count.
+    async fn judge(&self, found: Option<UserRecord>, verdict: &Verdict) -> Result<Option<UserRecord>, Error> {
+        let Some(user) = found else { return Ok(None) };
+        let right = *verdict != Verdict::Wrong;
+        let admitted = self.count_attempt(user.id, right).await?;
+        Ok(Some(user).filter(|user| right && admitted && !user.disabled))
+    }
+
+    /// Stores a hash of the same password by the parameters of today (requirement W6). The sign-in does not depend on it.
+    async fn rehash(&self, user: &UserRecord, password: &str) {
+        let Ok(password) = Password::parse(password) else {
+            return;
+        };
+        let salt = crate::clock::random_bytes(self.random());
+        let Ok(hash) = self.hasher.hash(password, salt).await else {
+            return;
+        };
+        let renewed = UserRecord {
+            password_hash: Some(hash),
+            version: user.version + 1,
+            updated_at: self.now(),
+            ..user.clone()
+        };
+        match self.store.replace(&renewed, user.version).await {
+            Ok(()) | Err(StoreError::Stale) => {}
+            Err(error) => tracing::warn!(cause = %error, "a password hash could not be renewed"),
+        }
+    }
+
+    /// Counts one request from this source (requirement T13).
+    ///
+    /// # Errors
+    /// [`Problem::TooManyRequests`] with how long to wait.
+    pub(crate) fn admit(&self, origin: &Origin) -> Result<(), Error> {
+        let Some(ip) = origin.ip else { return Ok(()) };
+        self.throttle.admit(ip, self.now()).map_err(|wait: Duration| {
+            Error::new(Problem::TooManyRequests, "Too many attempts came from this address.").retry_after(wait)
+        })
+    }
+
+    /// Name and password as they may be; both faults at once.
+    fn parse_credentials(&self, username: &str, password: &str) -> Result<(Username, Password), Error> {
+        match (
+            Username::parse(username, self.settings.username.max_length),
+            Password::parse(password),
+        ) {
+            (Ok(username), Ok(password)) => Ok((username, password)),
+            (Err(name), Ok(_)) => Err(Error::fault("/username", "invalid", name.to_string())),
+            (Ok(_), Err(word)) => Err(Error::fault("/password", "invalid", word.to_string())),
+            (Err(name), Err(word)) => {
+                Err(Error::fault("/username", "invalid", name.to_string()).at("/password", "invalid", word.to_string()))
+            }
+        }
+    }
+
+    /// The hash of a new password, if the policy accepts it (requirement W5: the same rule everywhere).
+    pub(crate) async fn accept_password(
+        &self,
+        username: &Username,
+        password: Password,
+        pointer: &'static str,
+    ) -> Result<PasswordHash, Error> {
+        let context = vec![
+            username.as_str().to_owned(),
+            self.issuer().to_owned(),
+            "shild".to_owned(),
+        ];
+        let salt = crate::clock::random_bytes(self.random());
+        match self
+            .hasher
+            .check_and_hash(self.settings.password.policy(), password, context, salt)
+            .await
+        {
+            Ok(hash) => Ok(hash),
+            Err(NewPasswordError::Weak(weak)) => {
+                let code = match &weak {
+                    WeakPassword::TooShort { .. } => "too_short",
+                    WeakPassword::TooLong { .. } => "too_long",
+                    WeakPassword::TooWeak { .. } => "too_weak",
+                };
+                Err(Error::fault(pointer, code, weak.to_string()))
+            }
+            Err(NewPasswordError::Hash(error)) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn new_user(
+        &self,
+        username: Username,
+        password_hash: Option<PasswordHash>,
+        scopes: Scopes,
+    ) -> UserRecord {
+        let now = self.now();
+        UserRecord {
+            id: UserId::generate(now, self.random()),
+            username,
+            password_hash,
+            scopes,
+            disabled: false,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+            session_epoch: 0,
+        }
+    }
+
+    /// Writes down what happened.
+    ///
+    /// # Errors
+    /// [`Problem::Unavailable`].
+    pub(crate) async fn audit(
+        &self,
+        kind: AuditKind,
+        actor: Actor,
+        origin: &Origin,
+        more: impl FnOnce(&mut AuditEvent),
+    ) -> Result<(), Error> {
+        let at = self.now();
+        let mut event = AuditEvent {
+            id: EventId::generate(at, self.random()),
+            at,
+            kind,
+            actor,
+            user_id: None,
+            session_id: None,
+            ip: origin.ip,
+            request_id: origin.request_id.clone(),
+            detail: None,
+        };
+        more(&mut event);
+        Ok(self.store.append_event(&event).await?)
+    }
+
+    /// The same work for a name that exists and one that does not; the name itself is not kept, for it may be a password in
+    /// the wrong field. That it cannot be written down does not change the answer.
+    async fn audit_failed_sign_in(&self, subject: Option<UserId>, origin: &Origin) {
+        let failed = self.audit(AuditKind::SignInFailed, Actor::Anonymous, origin, |event| {
+            event.user_id = subject
+        });
+        if let Err(error) = failed.await {
+            tracing::warn!(cause = %error, "a failed sign-in could not be written to the audit log");
+        }
+    }
+}
+
+/// How recent the sign-in of whoever deletes its account must be (RFC 9470).
+pub(crate) const RECENT_SIGN_IN: Duration = Duration::from_secs(10 * 60);
+
+impl Shild {
+    /// Deletes the account of whoever asks, if its sign-in is recent enough.
+    ///
+    /// # Errors
+    /// [`Problem::ReauthenticationRequired`], [`Problem::LastAdmin`], [`Problem::Unavailable`].
+    pub(crate) async fn delete_own_account(&self, me: &SignedIn, origin: &Origin) -> Result<(), Error> {
+        if self.now() > me.session.auth_time.after(RECENT_SIGN_IN) {
+            return Err(Challenge::ReauthenticationRequired {
+                max_age: RECENT_SIGN_IN.as_secs(),
+            }
+            .into());
+        }
+        self.delete_user(me.user.id, Actor::User(me.user.id), origin).await
+    }
+
+    /// Deletes an account: its tokens are refused from the next request on.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`], [`Problem::LastAdmin`], [`Problem::Unavailable`].
+    pub(crate) async fn delete_user(&self, id: UserId, actor: Actor, origin: &Origin) -> Result<(), Error> {
+        loop {
+            let gone = || Error::new(Problem::NotFound, "There is no such user.");
+            let user = self.store.find(id).await?.ok_or_else(gone)?;
+            match self.store.delete(id, user.version).await {
+                Ok(()) => break,
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.throttle.forget(id);
+        self.audit(AuditKind::Deleted, actor, origin, |event| event.user_id = Some(id))
+            .await
+    }
+}

@@ -1,0 +1,116 @@
+//! What every request and every response goes through: ids, addresses, headers, the log line, and what is
+//! answered where no route answers.
+
+pub(crate) mod body;
+pub(crate) mod catch;
+pub(crate) mod form;
+pub(crate) mod json;
+pub(crate) mod origin;
+pub(crate) mod respond;
+
+use std::time::Instant;
+
+use rocket::fairing::{Fairing, Info, Kind};
+use rocket::http::{Header, Method};
+use rocket::{Data, Request, Response, Route};
+
+use crate::shild::Shild;
+
+/// How names of shild's own routes begin.
+const OWN: &str = "shild:";
+
+/// Marks routes as shild's own: only their answers get shild's headers when it is a guest in another application.
+pub(crate) fn own(routes: Vec<Route>) -> Vec<Route> {
+    let mark = |mut route: Route| {
+        route.name = Some(format!("{OWN}{}", route.name.as_deref().unwrap_or_default()).into());
+        route
+    };
+    routes.into_iter().map(mark).collect()
+}
+
+fn is_own(route: &Route) -> bool {
+    route.name.as_deref().is_some_and(|name| name.starts_with(OWN))
+}
+
+/// When a request began.
+struct Began(Instant);
+
+/// The fairing around every request.
+pub(crate) struct Frame {
+    /// Whether all of the application is shild's, so that every answer is to be framed and logged.
+    pub(crate) whole: bool,
+}
+
+#[rocket::async_trait]
+impl Fairing for Frame {
+    fn info(&self) -> Info {
+        Info {
+            name: "shild: request ids, headers, log",
+            kind: Kind::Request | Kind::Response,
+        }
+    }
+
+    async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
+        request.local_cache(|| Began(Instant::now()));
+        if self.whole {
+            undo_method_override(request, data).await;
+        }
+    }
+
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        let Some(shild) = request.rocket().state::<Shild>() else {
+            return;
+        };
+        if !self.whole && !request.route().is_some_and(is_own) {
+            return;
+        }
+        let id = origin::request_id(request, shild);
+        set_headers(response, id);
+        if self.whole {
+            log(request, response, id);
+        }
+    }
+}
+
+/// Rocket takes a form that begins with `_method=…` for a request with that method, before any fairing runs. No form
+/// of shild's has such a parameter, so it is taken back (requirement H7). A true request of another method that carries
+/// such a form becomes a POST, which no route but the right one answers.
+async fn undo_method_override(request: &mut Request<'_>, data: &mut Data<'_>) {
+    if request.content_type().is_some_and(|kind| kind.is_form())
+        && request.method() != Method::Post
+        && rocket::form::Form::values(&String::from_utf8_lossy(data.peek(32).await))
+            .next()
+            .is_some_and(|field| field.name == "_method")
+    {
+        request.set_method(Method::Post);
+    }
+}
+
+/// Requirement H1. What a route has set itself stays.
+fn set_headers(response: &mut Response<'_>, id: &str) {
+    let defaults = [
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Cache-Control", "no-store"),
+    ];
+    for (name, value) in defaults {
+        if response.headers().get_one(name).is_none() {
+            response.set_header(Header::new(name, value));
+        }
+    }
+    response.set_header(Header::new("X-Request-Id", id.to_owned()));
+}
+
+/// One line a request: nothing in it comes from the client but what is one of a few words or has been checked.
+fn log(request: &Request<'_>, response: &Response<'_>, id: &str) {
+    let began = request.local_cache(|| Began(Instant::now()));
+    tracing::info!(
+        target: "shild::request",
+        id,
+        method = request.method().as_str(),
+        route = request.route().map_or("-", |route| route.uri.as_str()),
+        status = response.status().code,
+        micros = u64::try_from(began.0.elapsed().as_micros()).unwrap_or(u64::MAX),
+    );
+}

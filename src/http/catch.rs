@@ -1,0 +1,144 @@
+//! What is answered where no route answers, or a guard has refused.
+
+use std::collections::BTreeSet;
+use std::io::Cursor;
+
+use rocket::catcher::{self, Handler};
+use rocket::http::uri::Segments;
+use rocket::http::uri::fmt::Path;
+use rocket::http::{Method, Status};
+use rocket::response::{Responder, Response};
+use rocket::{Catcher, Request};
+
+use crate::bearer::Challenge;
+use crate::error::{Error, Problem};
+use crate::oauth::OAuthError;
+use crate::shild::Shild;
+
+/// Where a guard leaves its reason: Rocket drops the error of a guard before it calls a catcher. With nothing left
+/// here, the catcher answers the status as it is.
+#[derive(Default)]
+struct Refusal(std::sync::OnceLock<Error>);
+
+/// Keeps why a guard refused the request, and gives the status to refuse it with.
+pub(crate) fn refuse(request: &Request<'_>, error: impl Into<Error>) -> Status {
+    let error = error.into();
+    let status = Status::new(error.problem().status());
+    let _ = request.local_cache(Refusal::default).0.set(error);
+    status
+}
+
+/// The catcher for everything.
+pub(crate) fn catcher() -> Catcher {
+    Catcher::new(None, CatchAll)
+}
+
+#[derive(Clone)]
+struct CatchAll;
+
+#[rocket::async_trait]
+impl Handler for CatchAll {
+    async fn handle<'r>(&self, status: Status, request: &'r Request<'_>) -> catcher::Result<'r> {
+        let allowed = if status == Status::NotFound {
+            methods_of(request)
+        } else {
+            BTreeSet::new()
+        };
+        if allowed.is_empty() || allowed.contains(request.method().as_str()) {
+            return render(error_of(status, request), request);
+        }
+        let allow = allowed.into_iter().collect::<Vec<_>>().join(", ");
+        if request.method() == Method::Options {
+            return Response::build()
+                .status(Status::NoContent)
+                .raw_header("Allow", allow)
+                .ok();
+        }
+        let detail = format!("This path has {allow}.");
+        let mut response = render(Error::new(Problem::MethodNotAllowed, detail), request)?;
+        response.set_raw_header("Allow", allow);
+        Ok(response)
+    }
+}
+
+fn error_of(status: Status, request: &Request<'_>) -> Error {
+    if let Some(error) = request.local_cache(Refusal::default).0.get() {
+        return error.clone();
+    }
+    match status.code {
+        401 => Challenge::Missing.into(),
+        403 => Error::new(Problem::Forbidden, "This is not allowed."),
+        404 => Error::new(Problem::NotFound, "There is nothing at this path."),
+        405 => Error::new(Problem::MethodNotAllowed, "This path does not have this method."),
+        413 => Error::new(Problem::PayloadTooLarge, "The body is too large."),
+        415 => Error::new(Problem::UnsupportedMediaType, "The body has the wrong content type."),
+        422 => Error::new(Problem::Unprocessable, "The request is refused."),
+        503 => Error::busy("The server is too busy."),
+        400..500 => Error::new(Problem::BadRequest, "The request could not be read."),
+        _ => Error::new(Problem::Internal, "The server could not do this."),
+    }
+}
+
+/// A problem; at an OAuth endpoint, an error of RFC 6749 §5.2.
+fn render<'r>(error: Error, request: &'r Request<'_>) -> catcher::Result<'r> {
+    let oauth = request
+        .rocket()
+        .state::<Shild>()
+        .is_some_and(|shild| shild.is_oauth_path(request.uri().path().as_str()));
+    let response = if oauth {
+        OAuthError::from(error).respond_to(request)
+    } else {
+        error.respond_to(request)
+    };
+    // Rocket answers a failed catcher with its own 500 page.
+    response.or_else(|status| Response::build().status(status).sized_body(0, Cursor::new("")).ok())
+}
+
+/// The methods that some route has for this request's path, with what follows from them (requirement H6).
+/// Rocket alone answers 404 for all the others.
+fn methods_of(request: &Request<'_>) -> BTreeSet<&'static str> {
+    let path = request.uri().path();
+    let routes = request
+        .rocket()
+        .routes()
+        .filter(|route| matches(route.uri.path(), path.segments()));
+    let mut methods: BTreeSet<_> = routes.map(|route| route.method.as_str()).collect();
+    if methods.contains("GET") {
+        methods.insert("HEAD");
+    }
+    if !methods.is_empty() {
+        methods.insert("OPTIONS");
+    }
+    methods
+}
+
+/// Whether a route's path, with its `<parameters>`, is that of the request.
+fn matches(route: &str, request: Segments<'_, Path>) -> bool {
+    let mut wanted = route.split('/').filter(|segment| !segment.is_empty());
+    let mut given = request.filter(|segment| !segment.is_empty());
+    loop {
+        match (wanted.next(), given.next()) {
+            (Some(segment), _) if segment.starts_with('<') && segment.ends_with("..>") => return true,
+            (Some(segment), Some(_)) if segment.starts_with('<') => {}
+            (Some(segment), Some(text)) if segment == text => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rocket::http::uri::Origin;
+
+    use super::*;
+
+    #[test]
+    fn a_path_matches_the_route_that_has_it() {
+        let is = |route: &str, path: &str| matches(route, Origin::parse(path).unwrap().path().segments());
+        assert!(is("/user/me", "/user/me"));
+        assert!(is("/users/<id>", "/users/7") && is("/users/<id>/sessions", "/users/7/sessions"));
+        assert!(is("/docs/<file..>", "/docs/a/b") && is("/", "/"));
+        assert!(!is("/users/<id>", "/users") && !is("/users", "/users/7") && !is("/user/me", "/user/you"));
+    }
+}

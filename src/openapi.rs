@@ -1,0 +1,147 @@
+//! The OpenAPI document: what rocket_okapi makes of the routes, and everything that it leaves to be mended.
+
+use okapi::openapi3::{
+    Info, License, OAuthFlows, OpenApi, Operation, Parameter, ParameterValue, PathItem, RefOr, Responses,
+    SecuritySchemeData, Tag,
+};
+use rocket_okapi::r#gen::OpenApiGenerator;
+use rocket_okapi::okapi;
+use rocket_okapi::settings::OpenApiSettings;
+use schemars::schema::{InstanceType, SchemaObject};
+
+use crate::error::Problem;
+use crate::guard::SCHEME;
+use crate::http::respond::{OAuthErrorBody, document, document_problems};
+
+/// The tags, in the order in which the docs page shows them.
+const TAGS: [(&str, &str); 5] = [
+    ("Sign up, sign in", "An account, and the tokens that stand for it."),
+    ("Your account", "What whoever is signed in can see and do about itself."),
+    (
+        "OAuth 2",
+        "The endpoints for clients and for other services: revocation (RFC 7009), introspection (RFC 7662), metadata (RFC 8414), keys.",
+    ),
+    (
+        "Administration",
+        "Other people's accounts, and the keys; needs the scope `admin`.",
+    ),
+    ("Operation", "For whoever runs it."),
+];
+
+const DESCRIPTION: &str = "User accounts and OAuth 2 bearer tokens. Errors are `application/problem+json` (RFC 9457) but for \
+the OAuth endpoints, which answer as RFC 6749 §5.2 has it. Access tokens are PASETO v4.public; send them as \
+`Authorization: Bearer <access token>` (RFC 6750).";
+
+/// Mends what rocket_okapi leaves open: who we are, tags, the token endpoint's path, the errors of the OAuth endpoints,
+/// and the parameters whose type it cannot see.
+pub(crate) fn finish(mut spec: OpenApi, token_path: &str) -> OpenApi {
+    spec.openapi = "3.0.3".to_owned();
+    spec.info = Info {
+        title: "shild".to_owned(),
+        description: Some(DESCRIPTION.to_owned()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        license: Some(License {
+            name: "MIT OR Apache-2.0".to_owned(),
+            ..License::default()
+        }),
+        ..Info::default()
+    };
+    let tag = |(name, text): (&str, &str)| Tag {
+        name: name.to_owned(),
+        description: Some(text.to_owned()),
+        ..Tag::default()
+    };
+    spec.tags = TAGS.map(tag).into();
+    name_token_url(&mut spec, token_path);
+
+    let mut generator = OpenApiGenerator::new(&OpenApiSettings::new());
+    for (path, item) in &mut spec.paths {
+        let oauth = path == token_path || path == "/revoke" || path == "/introspect";
+        for operation in operations(item) {
+            add_common_errors(&mut generator, &mut operation.responses);
+            if oauth {
+                use_oauth_errors(&mut generator, &mut operation.responses);
+            }
+            for parameter in &mut operation.parameters {
+                if let RefOr::Object(parameter) = parameter {
+                    type_parameter(parameter);
+                }
+            }
+            if operation.security.is_none() {
+                operation.security = Some(Vec::new());
+            }
+        }
+    }
+    let made = generator.into_openapi().components.unwrap_or_default();
+    spec.components.get_or_insert_default().schemas.extend(made.schemas);
+    spec
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.post,
+        &mut item.patch,
+        &mut item.put,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn name_token_url(spec: &mut OpenApi, token_path: &str) {
+    let schemes = &mut spec.components.get_or_insert_default().security_schemes;
+    if let Some(RefOr::Object(scheme)) = schemes.get_mut(SCHEME)
+        && let SecuritySchemeData::OAuth2 {
+            flows: OAuthFlows::Password {
+                token_url, refresh_url, ..
+            },
+        } = &mut scheme.data
+    {
+        token_path.clone_into(token_url);
+        *refresh_url = Some(token_path.to_owned());
+    }
+}
+
+fn add_common_errors(generator: &mut OpenApiGenerator, responses: &mut Responses) {
+    responses.default = None;
+    document_problems(generator, &[Problem::Internal], responses);
+}
+
+/// Every error of an OAuth endpoint has the shape of RFC 6749 §5.2, also one that a guard or the framework answers.
+fn use_oauth_errors(generator: &mut OpenApiGenerator, responses: &mut Responses) {
+    let errors = responses
+        .responses
+        .iter_mut()
+        .filter(|(status, _)| !status.starts_with('2'));
+    for (_, response) in errors {
+        let RefOr::Object(old) = response else { continue };
+        let RefOr::Object(mut new) = document::<OAuthErrorBody>(generator, &old.description, "application/json", &[])
+        else {
+            continue;
+        };
+        new.headers.clone_from(&old.headers);
+        *response = new.into();
+    }
+}
+
+/// Query and path parameters are read as text, so that a bad one gets a clear error; what they may be is said here.
+fn type_parameter(parameter: &mut Parameter) {
+    let ParameterValue::Schema { schema, .. } = &mut parameter.value else {
+        return;
+    };
+    match parameter.name.as_str() {
+        "limit" => {
+            *schema = SchemaObject {
+                instance_type: Some(InstanceType::Integer.into()),
+                ..SchemaObject::default()
+            };
+            schema.number().minimum = Some(1.0);
+            schema.number().maximum = Some(200.0);
+            schema.metadata().default = Some(50.into());
+        }
+        "session_id" | "user_id" => schema.format = Some("uuid".to_owned()),
+        _ => {}
+    }
+    parameter.allow_empty_value = false;
+}

@@ -1,0 +1,14 @@
+//! Where something was asked for from; the audit log and sessions keep it.
+
+use std::net::IpAddr;
+
+/// Where a request came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address.
+    pub ip: Option<IpAddr>,
+    /// The client's `User-Agent`, without control characters, cut to 256 characters.
+    pub user_agent: Option<String>,
+    /// The request's `X-Request-Id`.
+    pub request_id: Option<String>,
+}

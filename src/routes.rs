@@ -1,0 +1,73 @@
+//! All routes, put together; each module below has one resource.
+
+pub(crate) mod answer;
+mod client;
+mod docs;
+mod health;
+mod keys;
+mod me;
+mod metadata;
+mod page;
+mod problems;
+mod register;
+mod sessions;
+mod token;
+
+use rocket::Route;
+use rocket_okapi::okapi::merge::merge_specs;
+use rocket_okapi::okapi::openapi3::OpenApi;
+use rocket_okapi::settings::OpenApiSettings;
+
+use crate::http::own;
+use crate::openapi;
+
+/// Where the routes are mounted and what the document says of them.
+pub(crate) struct Mounted {
+    /// The token endpoint, to be mounted at the setting `token_path`.
+    pub(crate) token: Vec<Route>,
+    /// All others that the document knows, to be mounted at `/`.
+    pub(crate) api: Vec<Route>,
+    /// The document, finished.
+    pub(crate) document: OpenApi,
+}
+
+/// The routes of the API and their document.
+pub(crate) fn api(token_path: &str) -> Mounted {
+    let settings = OpenApiSettings::new();
+    let (token, mut document) = token::token_routes(&settings);
+    document.paths = document
+        .paths
+        .into_iter()
+        .map(|(_, item)| (token_path.to_owned(), item))
+        .collect();
+    let mut api = Vec::new();
+    let modules = [
+        register::routes,
+        token::routes,
+        me::routes,
+        sessions::routes,
+        keys::routes,
+        metadata::routes,
+        health::routes,
+    ];
+    for module in modules {
+        let (routes, spec) = module(&settings);
+        api.extend(routes);
+        merge_specs(&mut document, &"", &spec).expect("no two routes of this crate have the same path and method");
+    }
+    Mounted {
+        token: own(token),
+        api: own(api),
+        document: openapi::finish(document, token_path),
+    }
+}
+
+/// The pages: documentation, and what problems mean.
+pub(crate) fn pages(document: &OpenApi) -> Vec<Route> {
+    own([docs::routes(document), problems::routes()].concat())
+}
+
+/// What only an application that is all shild's has: something at `/`.
+pub(crate) fn front() -> Vec<Route> {
+    own(docs::front())
+}

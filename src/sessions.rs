@@ -1,0 +1,434 @@
+//! Sessions: opened by a sign-in, carried on by refresh tokens, ended when somebody says so.
+//!
+//! A refresh token is nothing but a name for (user, session, generation) with a MAC under a key that is kept outside the
+//! store, so a copied store rebuilds none (requirement T17). The session holds the generation that is current; each refresh
+//! moves it on by one compare-and-swap, and the one before it is good for a retry as long as the window lasts, because
+//! its successor can be made again from the same three values (T16).
+
+use std::sync::Arc;
+
+use crate::accounts::Token;
+use crate::audit::{Actor, AuditKind};
+use crate::bearer::Challenge;
+use crate::clock::Timestamp;
+use crate::error::{Error, Problem};
+use crate::oauth::OAuthError;
+use crate::origin::Origin;
+use crate::session::SessionRecord;
+use crate::shild::Shild;
+use crate::store::{MAX_PAGE, StoreError};
+use crate::token::refresh::RefreshClaims;
+use crate::token::{Claims, Expected, Verified};
+use crate::user::{Scopes, SessionId, UserId, UserRecord};
+
+/// Whoever an access token was accepted for.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// The user as it is now.
+    pub user: UserRecord,
+    /// The session as it is now.
+    pub session: SessionRecord,
+    /// What the token carries and the user still has.
+    pub scopes: Scopes,
+    /// What the token says, and which key says so.
+    pub token: Arc<Verified>,
+}
+
+/// What is wanted of a refresh.
+pub(crate) struct Refresh<'a> {
+    pub(crate) refresh_token: &'a str,
+    pub(crate) scope: Option<Scopes>,
+    pub(crate) client_id: Option<&'a str>,
+}
+
+/// What a refresh token is good for.
+enum Standing {
+    /// It is the current one.
+    Current,
+    /// It was the current one until just now: the answer may have been lost (requirement T16).
+    Retry,
+    /// It has been used before.
+    Used,
+}
+
+/// A token that introspection finds active (RFC 7662 §2.2).
+pub(crate) enum Active {
+    Access(SignedIn),
+    Refresh {
+        user: UserRecord,
+        session: SessionRecord,
+        scopes: Scopes,
+        expires_at: Timestamp,
+    },
+}
+
+impl Shild {
+    /// Opens a session for a user who has just shown who it is, and issues its first tokens.
+    pub(crate) async fn open_session(
+        &self,
+        user: &UserRecord,
+        scopes: Scopes,
+        client_id: Option<String>,
+        origin: &Origin,
+    ) -> Result<Token, OAuthError> {
+        let now = self.now();
+        let session = SessionRecord {
+            user_id: user.id,
+            id: SessionId::generate(now, self.random()),
+            revision: 1,
+            epoch: user.session_epoch,
+            generation: 0,
+            client_id,
+            user_agent: origin.user_agent.clone(),
+            ip: origin.ip,
+            scopes: scopes.clone(),
+            created_at: now,
+            auth_time: now,
+            last_used_at: now,
+            rotated_at: now,
+            expires_at: now.after(self.settings.session_ttl.duration()),
+        };
+        let signed_in = self.audit(AuditKind::SignedIn, Actor::User(user.id), origin, |event| {
+            event.user_id = Some(user.id);
+            event.session_id = Some(session.id);
+        });
+        let (opened, noted) = tokio::join!(self.store.open_session(&session), signed_in);
+        opened?;
+        noted?;
+        self.issue(&session, &scopes)
+    }
+
+    /// Signs the tokens for the current generation of a session.
+    fn issue(&self, session: &SessionRecord, scopes: &Scopes) -> Result<Token, OAuthError> {
+        let now = self.now().truncate_to_secs();
+        let life = self
+            .settings
+            .access_token_ttl
+            .duration()
+            .min(session.expires_at.since(now));
+        let claims = Claims {
+            iss: self.issuer().to_owned(),
+            sub: session.user_id,
+            aud: self.audience().to_owned(),
+            exp: now.after(life),
+            nbf: now,
+            iat: now,
+            jti: SessionId::generate(now, self.random()).to_string(),
+            sid: session.id,
+            scope: scopes.clone(),
+            auth_time: session.auth_time,
+            client_id: session.client_id.clone(),
+        };
+        let access_token = crate::token::issue(&self.keys.current(), &claims).map_err(|error| {
+            tracing::error!(cause = %error, "an access token could not be signed");
+            Error::new(Problem::Internal, "The server could not do this.")
+        })?;
+        let refresh_token = self.refresh_key.mint(&RefreshClaims {
+            user_id: session.user_id,
+            session_id: session.id,
+            generation: session.generation,
+        });
+        Ok(Token {
+            access_token: access_token.as_str().to_owned(),
+            token_type: "Bearer",
+            expires_in: life.as_secs(),
+            refresh_token: refresh_token.as_str().to_owned(),
+            scope: scopes.to_string(),
+        })
+    }
+
+    /// Exchanges a refresh token for new tokens (requirements T14–T18).
+    pub(crate) async fn refresh(&self, asked: Refresh<'_>, origin: &Origin) -> Result<Token, OAuthError> {
+        self.admit(origin)?;
+        let invalid = OAuthError::invalid_refresh_token;
+        let claims = self.refresh_key.read(asked.refresh_token).ok_or_else(invalid)?;
+        loop {
+            let (user, session) = self
+                .live_session(claims.user_id, claims.session_id)
+                .await?
+                .ok_or_else(invalid)?;
+            if asked
+                .client_id
+                .is_some_and(|id| session.client_id.as_deref() != Some(id))
+            {
+                return Err(invalid());
+            }
+            let standing = self.standing(&session, claims.generation);
+            if matches!(standing, Standing::Used) {
+                self.end_reused(&session, origin).await?;
+                return Err(invalid());
+            }
+            let granted = narrowed(asked.scope.as_ref(), &session.scopes.intersection(&user.scopes))?;
+            if matches!(standing, Standing::Retry) {
+                return self.issue(&session, &granted);
+            }
+            let now = self.now();
+            let rotated = SessionRecord {
+                revision: session.revision + 1,
+                generation: session.generation + 1,
+                last_used_at: now,
+                rotated_at: now,
+                ..session.clone()
+            };
+            match self.store.replace_session(&rotated, session.revision).await {
+                Ok(()) => return self.issue(&rotated, &granted),
+                // Somebody else was faster, with this token or by ending the session: look again.
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn standing(&self, session: &SessionRecord, generation: u32) -> Standing {
+        let window_ends = session.rotated_at.after(self.settings.refresh_retry_window.duration());
+        if generation == session.generation {
+            Standing::Current
+        } else if generation.checked_add(1) == Some(session.generation) && self.now() < window_ends {
+            Standing::Retry
+        } else {
+            Standing::Used
+        }
+    }
+
+    async fn end_reused(&self, session: &SessionRecord, origin: &Origin) -> Result<(), Error> {
+        tracing::warn!(session = %session.id, "a used refresh token came again; the session is ended");
+        self.store.end_session(session.user_id, session.id).await?;
+        let (user, id) = (session.user_id, session.id);
+        self.audit(AuditKind::RefreshReused, Actor::Anonymous, origin, |event| {
+            event.user_id = Some(user);
+            event.session_id = Some(id);
+        })
+        .await
+    }
+
+    /// The session and its user, if both are alive.
+    async fn live_session(
+        &self,
+        user_id: UserId,
+        session_id: SessionId,
+    ) -> Result<Option<(UserRecord, SessionRecord)>, StoreError> {
+        let Some(session) = self.store.find_session(user_id, session_id).await? else {
+            return Ok(None);
+        };
+        let Some(user) = self.store.find(user_id).await? else {
+            return Ok(None);
+        };
+        let alive = self.is_live(&session, &user);
+        Ok(alive.then_some((user, session)))
+    }
+
+    fn is_live(&self, session: &SessionRecord, user: &UserRecord) -> bool {
+        session.is_live(user, self.now(), self.settings.refresh_idle_ttl.duration())
+    }
+
+    /// Whoever this access token is of. Signature, issuer, audience, times, key, session and user are checked on every
+    /// call (requirements T19, B8); only the signature's outcome may be remembered.
+    ///
+    /// # Errors
+    /// [`Problem::InvalidToken`] whatever is wrong with it (requirement B2); [`Problem::Unavailable`].
+    pub async fn authenticate(&self, access_token: &str) -> Result<SignedIn, Error> {
+        let expected = Expected {
+            issuer: self.issuer(),
+            audience: self.audience(),
+        };
+        let token = self
+            .verified
+            .verify(&self.keys.current(), access_token, &expected, self.now())
+            .map_err(|reason| {
+                tracing::debug!(%reason, "an access token was refused");
+                Challenge::InvalidToken
+            })?;
+        let claims = token.claims();
+        let Some((user, session)) = self.live_session(claims.sub, claims.sid).await? else {
+            return Err(Challenge::InvalidToken.into());
+        };
+        let scopes = claims.scope.intersection(&user.scopes).intersection(&session.scopes);
+        Ok(SignedIn {
+            user,
+            session,
+            scopes,
+            token,
+        })
+    }
+
+    /// Ends the session of this token, be it an access or a refresh token; does nothing if it is neither (RFC 7009 §2.2).
+    ///
+    /// # Errors
+    /// [`Problem::Unavailable`] (requirement T20).
+    pub(crate) async fn revoke(&self, token: &str, origin: &Origin) -> Result<(), Error> {
+        let named = match self.refresh_key.read(token) {
+            Some(claims) => Some((claims.user_id, claims.session_id)),
+            None => match self.authenticate(token).await {
+                Ok(signed_in) => Some((signed_in.user.id, signed_in.session.id)),
+                Err(error) if error.problem() == Problem::InvalidToken => None,
+                Err(error) => return Err(error),
+            },
+        };
+        if let Some((user, session)) = named {
+            self.end_session(user, session, Actor::User(user), origin).await?;
+        }
+        Ok(())
+    }
+
+    /// What is known of a token, if it is active (RFC 7662 §2).
+    ///
+    /// # Errors
+    /// [`Problem::Unavailable`].
+    pub(crate) async fn introspect(&self, token: &str) -> Result<Option<Active>, Error> {
+        if let Some(claims) = self.refresh_key.read(token) {
+            let Some((user, session)) = self.live_session(claims.user_id, claims.session_id).await? else {
+                return Ok(None);
+            };
+            if !matches!(self.standing(&session, claims.generation), Standing::Current) {
+                return Ok(None);
+            }
+            let scopes = session.scopes.intersection(&user.scopes);
+            let expires_at = session
+                .expires_at
+                .min(session.last_used_at.after(self.settings.refresh_idle_ttl.duration()));
+            return Ok(Some(Active::Refresh {
+                user,
+                session,
+                scopes,
+                expires_at,
+            }));
+        }
+        match self.authenticate(token).await {
+            Ok(signed_in) => Ok(Some(Active::Access(signed_in))),
+            Err(error) if error.problem() == Problem::InvalidToken => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends one session; `false` if there was none.
+    ///
+    /// # Errors
+    /// [`Problem::Unavailable`].
+    pub async fn end_session(&self, user: UserId, id: SessionId, actor: Actor, origin: &Origin) -> Result<bool, Error> {
+        if !self.store.end_session(user, id).await? {
+            return Ok(false);
+        }
+        self.audit(AuditKind::SessionEnded, actor, origin, |event| {
+            event.user_id = Some(user);
+            event.session_id = Some(id);
+        })
+        .await?;
+        Ok(true)
+    }
+
+    /// Ends all sessions of a user but `kept`: the user's epoch moves on, which kills them all in one change of one record;
+    /// then the one to be kept is brought to the new epoch. A crash in between costs that one too, never the reverse.
+    ///
+    /// # Errors
+    /// [`Problem::Stale`] if the kept session was ended meanwhile; [`Problem::Unavailable`].
+    pub async fn end_other_sessions(&self, signed_in: &SignedIn, origin: &Origin) -> Result<(), Error> {
+        let user_id = signed_in.user.id;
+        let epoch = self.next_epoch(user_id).await?;
+        self.keep_session(user_id, signed_in.session.id, epoch).await?;
+        self.audit(AuditKind::SessionsEnded, Actor::User(user_id), origin, |event| {
+            event.user_id = Some(user_id)
+        })
+        .await
+    }
+
+    async fn next_epoch(&self, user_id: UserId) -> Result<u32, Error> {
+        loop {
+            let Some(user) = self.store.find(user_id).await? else {
+                return Err(StoreError::Stale.into());
+            };
+            let epoch = user.session_epoch + 1;
+            let moved = UserRecord {
+                session_epoch: epoch,
+                version: user.version + 1,
+                updated_at: self.now(),
+                ..user.clone()
+            };
+            match self.store.replace(&moved, user.version).await {
+                Ok(()) => return Ok(epoch),
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Brings a session over to `epoch`, past any refresh that runs at the same time.
+    async fn keep_session(&self, user: UserId, id: SessionId, epoch: u32) -> Result<(), Error> {
+        loop {
+            let Some(session) = self.store.find_session(user, id).await? else {
+                return Ok(());
+            };
+            let kept = SessionRecord {
+                epoch,
+                revision: session.revision + 1,
+                ..session.clone()
+            };
+            match self.store.replace_session(&kept, session.revision).await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// At most `limit` live sessions of a user past `after`, in order of id, and whether there may be more.
+    ///
+    /// # Errors
+    /// [`Problem::Unavailable`].
+    pub async fn list_sessions(
+        &self,
+        user: &UserRecord,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Vec<SessionRecord>, Error> {
+        let mut live = Vec::new();
+        let mut after = after;
+        loop {
+            let page = self.store.list_sessions(user.id, after, MAX_PAGE).await?;
+            after = page.last().map(|session| session.id);
+            let more = page.len() == MAX_PAGE;
+            live.extend(page.into_iter().filter(|session| self.is_live(session, user)));
+            if live.len() >= limit || !more {
+                live.truncate(limit);
+                return Ok(live);
+            }
+        }
+    }
+
+    /// Deletes the dead among the next `limit` sessions past `after`; where to go on, `None` at the end. A step is short, and
+    /// nothing waits for it.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub(crate) async fn sweep_sessions(
+        &self,
+        after: Option<(UserId, SessionId)>,
+        limit: usize,
+    ) -> Result<Option<(UserId, SessionId)>, StoreError> {
+        let page = self.store.scan_sessions(after, limit).await?;
+        let mut dead = Vec::new();
+        for session in &page {
+            let user = self.store.find(session.user_id).await?;
+            if !user.is_some_and(|user| self.is_live(session, &user)) {
+                dead.push((session.user_id, session.id, session.revision));
+            }
+        }
+        if !dead.is_empty() {
+            self.store.sweep_sessions(&dead).await?;
+        }
+        Ok(page
+            .last()
+            .filter(|_| page.len() == limit)
+            .map(|session| (session.user_id, session.id)))
+    }
+}
+
+/// What was asked for, if it is within what there is; all there is, if nothing was asked for.
+fn narrowed(asked: Option<&Scopes>, available: &Scopes) -> Result<Scopes, OAuthError> {
+    match asked {
+        None => Ok(available.clone()),
+        Some(scope) if scope.is_subset(available) => Ok(scope.clone()),
+        Some(_) => Err(OAuthError::invalid_scope(
+            "A scope that was asked for is wider than the session's",
+        )),
+    }
+}

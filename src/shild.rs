@@ -1,0 +1,269 @@
+//! The whole of shild without HTTP: what it is made of, and how it is put together.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use crate::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
+use crate::config::{Audience, Settings, StoreKind};
+use crate::keys::Keys;
+use crate::operator::OperatorSecret;
+use crate::password::Hasher;
+use crate::store::sled::SledOptions;
+use crate::store::{MemoryStore, SledStore, Store, StoreError};
+use crate::throttle::Throttle;
+use crate::token::keyring::OpenError;
+use crate::token::master::{MasterKey, MasterKeyError};
+use crate::token::refresh::RefreshKey;
+use crate::token::verified::VerifiedTokens;
+
+/// A running shild: cheap to clone, all clones are the same one.
+#[derive(Clone)]
+pub struct Shild(Arc<Parts>);
+
+/// What it is made of; the modules that say what it does reach into this.
+pub struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) hasher: Hasher,
+    pub(crate) keys: Keys,
+    pub(crate) refresh_key: RefreshKey,
+    pub(crate) verified: VerifiedTokens,
+    pub(crate) throttle: Throttle,
+    pub(crate) operator: OperatorSecret,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    issuer: OnceLock<String>,
+}
+
+impl Deref for Shild {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Shild {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shild")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shild {
+    /// Begins to put one together.
+    #[must_use]
+    pub fn builder(settings: Settings) -> Builder {
+        Builder {
+            settings,
+            store: None,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            master: None,
+        }
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn random(&self) -> &dyn Random {
+        &*self.random
+    }
+
+    /// The issuer of the tokens: the setting, or the address that is listened on.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        let unknown = || self.settings.issuer_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)));
+        self.issuer.get_or_init(|| unknown().as_str().to_owned())
+    }
+
+    /// The audience of the tokens: the setting, or the issuer.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        self.settings
+            .audience
+            .as_ref()
+            .map_or_else(|| self.issuer(), Audience::as_str)
+    }
+
+    /// Makes the address that is listened on the issuer, unless the settings name one. Without effect once an issuer
+    /// is in use.
+    pub(crate) fn listens_on(&self, address: SocketAddr) {
+        let _ = self.issuer.set(self.settings.issuer_at(address).as_str().to_owned());
+    }
+
+    /// Whether errors at this path are those of RFC 6749 §5.2.
+    pub(crate) fn is_oauth_path(&self, path: &str) -> bool {
+        [self.settings.token_path.as_str(), "/revoke", "/introspect"].contains(&path)
+    }
+
+    /// Ends what runs in the background of the store and writes out the rest.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.operator.withdraw();
+        self.flush_failures().await?;
+        self.store.close().await
+    }
+}
+
+/// Puts a [`Shild`] together.
+#[must_use = "call build()"]
+pub struct Builder {
+    settings: Settings,
+    store: Option<Arc<dyn Store>>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    master: Option<MasterKey>,
+}
+
+impl Builder {
+    /// Uses this store instead of the one that the settings name. If the settings hold no master key, one is made that
+    /// lives as long as the process: its signing keys cannot be opened again after a restart.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Uses this clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Uses this source of random bytes.
+    pub fn random(mut self, random: Arc<dyn Random>) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// Uses this master key instead of the one of the settings or of the data directory.
+    pub fn master_key(mut self, master: MasterKey) -> Self {
+        self.master = Some(master);
+        self
+    }
+
+    /// Opens the store and the keys.
+    ///
+    /// # Errors
+    /// What stops the start, and what to do about it.
+    pub async fn build(self) -> Result<Shild, StartError> {
+        let Self {
+            settings,
+            store,
+            clock,
+            random,
+            master,
+        } = self;
+        let store = match store {
+            Some(store) => Ok(store),
+            None => open_store(&settings).await,
+        }?;
+        let stored = store.load_keys().await?;
+        let master = match master {
+            Some(master) => master,
+            None => master_key(&settings, stored.is_none(), &*random)?,
+        };
+        let now = clock.now();
+        let keys = Keys::open(&*store, stored, master.sealing_key(), now, &*random).await?;
+        let threads = NonZeroUsize::new(settings.hash_threads());
+        Ok(Shild(Arc::new(Parts {
+            hasher: Hasher::new(settings.password.argon2, threads, settings.hash_queue())?,
+            keys,
+            refresh_key: master.refresh_key(),
+            verified: VerifiedTokens::new(settings.verified_tokens, &*random),
+            throttle: Throttle::new(&settings.throttle),
+            operator: OperatorSecret::generate(&*random),
+            issuer: OnceLock::new(),
+            settings,
+            store,
+            clock,
+            random,
+        })))
+    }
+}
+
+pub(crate) async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
+    match settings.store {
+        StoreKind::Memory => Ok(Arc::new(MemoryStore::new())),
+        StoreKind::Sled => {
+            let (dir, options) = (
+                settings.data_dir.clone(),
+                SledOptions {
+                    cache_capacity: settings.cache_capacity.bytes(),
+                },
+            );
+            let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, options)).await;
+            match opened {
+                Ok(Ok(store)) => Ok(Arc::new(store)),
+                Ok(Err(error)) => Err(StartError::Store(error.to_string())),
+                Err(_) => Err(StartError::Store("the store's opening was interrupted".to_owned())),
+            }
+        }
+    }
+}
+
+/// The master key of the settings; else that of the data directory, made there if nothing is sealed yet; in memory
+/// only with the memory store.
+pub(crate) fn master_key(settings: &Settings, may_create: bool, random: &dyn Random) -> Result<MasterKey, StartError> {
+    if let Some(text) = &settings.master_key {
+        return MasterKey::parse(text.expose())
+            .map_err(|error| StartError::Setting(format!("the setting master_key: {error}")));
+    }
+    if settings.store == StoreKind::Memory {
+        return Ok(MasterKey::generate(random));
+    }
+    Ok(MasterKey::load_or_create(
+        &master_key_path(settings),
+        random,
+        may_create,
+    )?)
+}
+
+/// Where the master key is kept when the settings hold none.
+fn master_key_path(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("master.key")
+}
+
+/// What stops the start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error("{0}")]
+    Store(String),
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    StoreUse(#[from] StoreError),
+    /// The master key is missing or malformed.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The threads that hash passwords cannot be started.
+    #[error("the threads that hash passwords cannot be started: {0}")]
+    Hasher(#[from] std::io::Error),
+    /// A setting cannot be used.
+    #[error("{0}")]
+    Setting(String),
+    /// The signing keys cannot be opened with this master key.
+    #[error(transparent)]
+    Keys(#[from] OpenError),
+}
