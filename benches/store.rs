@@ -2,6 +2,7 @@
 //!
 //! The bare loop does the least that must be done with sled for the same promise: the same
 //! records, 64 to a transaction, flushed and synced. The ratio to it is what the store costs.
+#![expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 
 use std::cell::Cell;
 use std::fs::File;

@@ -332,20 +332,23 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// What is done to the bytes of a file.
+type Damage = fn(&mut Vec<u8>);
+
 #[test]
 fn damaged_files_are_an_error_or_the_truth_but_never_a_panic_or_a_lie() {
     let origin = tempfile::tempdir().unwrap();
     block_on(fill(origin.path()));
     // Opened once more, so that there is a snapshot too.
     drop(open(origin.path()).unwrap());
-    let damages: [(&str, fn(&mut Vec<u8>)); 6] = [
+    let damages: [(&str, Damage); 6] = [
         ("emptied", Vec::clear),
         ("cut to its first half", |bytes| bytes.truncate(bytes.len() / 2)),
         ("cut by a byte", |bytes| bytes.truncate(bytes.len().saturating_sub(1))),
         ("zeroed", |bytes| bytes.fill(0)),
         ("with its first bit flipped", |bytes| bytes[0] ^= 1),
         ("with every 97th byte changed", |bytes| {
-            bytes.iter_mut().step_by(97).for_each(|byte| *byte ^= 0x55)
+            bytes.iter_mut().step_by(97).for_each(|byte| *byte ^= 0x55);
         }),
     ];
     for file in files(origin.path()) {

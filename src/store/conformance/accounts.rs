@@ -357,9 +357,8 @@ pub async fn of_many_replaces_of_one_version_one_wins(subject: &dyn Subject) {
     assert_eq!(store.create(&first).await, Ok(()));
     let answers = all_at_once(64, |number| {
         let store = Arc::clone(&store);
-        let renamed = next(&first, |user| {
-            user.username = name(&format!("juliet{:02}x", number + 20))
-        });
+        let username = name(&format!("juliet{:02}x", number + 20));
+        let renamed = next(&first, |user| user.username = username);
         async move { store.replace(&renamed, 1).await }
     })
     .await;

@@ -50,7 +50,7 @@ pub(super) struct EngineError {
 impl Engine {
     /// The record under `key`.
     pub(super) fn get<T: DeserializeOwned>(&self, tree: Tree, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let record = guarded(|| self.trees[tree.index()].get(key).map_err(unavailable))?;
+        let record = guarded(|| self.trees[tree.index()].get(key).map_err(|error| unavailable(&error)))?;
         record.map(|record| unseal(tree, key, &record)).transpose()
     }
 
@@ -66,7 +66,7 @@ impl Engine {
         guarded(|| {
             let mut records = self.trees[tree.index()].range::<&[u8], _>(range);
             while let Some(found) = if backwards { records.next_back() } else { records.next() } {
-                let (key, record) = found.map_err(unavailable)?;
+                let (key, record) = found.map_err(|error| unavailable(&error))?;
                 if !visit(&key, unseal(tree, &key, &record)?)? {
                     break;
                 }
@@ -264,7 +264,7 @@ impl Transaction<'_> {
     }
 }
 
-fn unavailable(error: ::sled::Error) -> StoreError {
+fn unavailable(error: &::sled::Error) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
