@@ -1,8 +1,8 @@
 //! The embedded database sled. Nothing else in this crate knows it.
 //!
 //! sled 0.34.7 alone loses acknowledged writes in a power cut, can be kept from opening by a crash
-//! at the wrong moment, and panics on damaged files. This module adds what is missing: see
-//! [`open`](self::open) for the way in, [`writer`](self::writer) for durability, [`record`](self::record) for damage.
+//! at the wrong moment, and panics on damaged files. What is missing is added here: `open` for the
+//! way in, `writer` for durability, `record` for damage.
 //!
 //! | tree | key | value |
 //! |---|---|---|

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use super::engine::{Engine, Failure, panic_text};
 use super::record::{Tree, meta};
-use crate::store::StoreError;
 
 /// The version of the whole layout: trees, keys, and what is in the records.
 const FORMAT: u64 = 1;
@@ -278,18 +277,12 @@ fn sync_all(dir: &Path) -> io::Result<()> {
 }
 
 /// Puts the names in `dir` on disk.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+fn sync_dir(dir: &Path) -> io::Result<()> {
     // Only Unix lets a directory be opened and synced; elsewhere the file system does it.
     if cfg!(unix) {
         File::open(dir)?.sync_all()
     } else {
         Ok(())
-    }
-}
-
-impl From<OpenError> for StoreError {
-    fn from(error: OpenError) -> Self {
-        Self::Unavailable(error.to_string())
     }
 }
 

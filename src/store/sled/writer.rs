@@ -2,6 +2,9 @@
 //!
 //! It takes what has queued up into one transaction, puts that on disk, and only then answers: so
 //! one sync serves many requests, and nothing is acknowledged that a power cut could take back.
+//!
+//! An error in writing stays with sled until it is opened again, and then fails some reads too,
+//! since sled splits pages while reading. So after one, nothing is tried until a restart.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
