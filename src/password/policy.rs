@@ -300,6 +300,10 @@ mod tests {
             let error = check(raw).expect_err(raw).to_string();
             assert!(error.contains("the username or the name of this service"), "{error}");
         }
+        // The words of a name count each for itself.
+        let password = Password::parse("bvnmrxkqzw").unwrap();
+        assert_eq!(policy.check(&password, &[]), Ok(()));
+        assert!(policy.check(&password, &["xkqzw@bvnmr.org"]).is_err());
     }
 
     #[test]
