@@ -41,13 +41,13 @@ impl Default for Argon2Settings {
 const RECOMMENDED: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
 impl Argon2Settings {
-    /// The most memory one hash may take: 1 GiB [own].
+    /// The most memory one hash may take: 1 GiB (own choice).
     pub const MAX_MEMORY_KIB: u32 = 1 << 20;
-    /// The most iterations [own].
+    /// The most iterations (own choice).
     pub const MAX_ITERATIONS: u32 = 64;
-    /// The most lanes [own].
+    /// The most lanes (own choice).
     pub const MAX_LANES: u32 = 64;
-    /// The most memory times iterations, in KiB: some seconds of one core [own].
+    /// The most memory times iterations, in KiB: some seconds of one core (own choice).
     pub const MAX_WORK_KIB: u32 = 1 << 22;
 
     /// Whether a hash can be made with these, at a cost that somebody could mean. The bounds hold for

@@ -28,7 +28,7 @@ impl Default for PasswordPolicy {
 }
 
 impl PasswordPolicy {
-    /// The most that `max_length` can be set to [own].
+    /// The most that `max_length` can be set to (own choice).
     pub const MAX_LENGTH_LIMIT: usize = 1024;
 
     /// Whether the settings make sense.

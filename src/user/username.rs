@@ -21,11 +21,11 @@ pub struct Username(String);
 
 impl Username {
     /// The most code points a mapped name may have unless the setting `username.max_length` says
-    /// otherwise [own].
+    /// otherwise (own choice).
     pub const DEFAULT_MAX_LENGTH: usize = 64;
 
     /// The most bytes that are looked at: a longer name is refused before any work is done on it
-    /// [own]. Every mapped name has at most as many.
+    /// (own choice). Every mapped name has at most as many.
     pub const MAX_BYTES: usize = 1024;
 
     /// Maps a name as RFC 8265 §3.3 has it and checks that its letters are of one script
