@@ -85,6 +85,7 @@ fn user(number: u64) -> UserRecord {
         updated_at: Timestamp::from_millis(0),
         version: 1,
         session_epoch: 0,
+        reset: None,
     }
 }
 

@@ -220,6 +220,7 @@ impl Shild {
             updated_at: now,
             version: 1,
             session_epoch: 0,
+            reset: None,
         }
     }
 

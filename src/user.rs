@@ -36,9 +36,30 @@ pub struct UserRecord {
     /// Goes up when all of the user's sessions end at once; a session opened under another epoch
     /// is dead. So that one change of one record ends them all, whole or not at all.
     pub session_epoch: u32,
+    /// A password reset that has been started and not yet used.
+    pub reset: Option<PendingReset>,
+}
+
+/// A password reset that has been started: what is kept of its token tells nobody the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingReset {
+    /// The BLAKE2b-256 of the token's random part.
+    pub digest: [u8; 32],
+    /// Until when the token is good.
+    pub expires_at: Timestamp,
 }
 
 impl UserRecord {
+    /// This user as it is after a change at `now`: the next version.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> Self {
+        Self {
+            version: self.version + 1,
+            updated_at: now,
+            ..self.clone()
+        }
+    }
+
     /// What the outside may see of it.
     #[must_use]
     pub fn view(&self) -> User {

@@ -82,6 +82,7 @@ fn user(number: u8, username: &str) -> UserRecord {
         updated_at: at(),
         version: 1,
         session_epoch: 0,
+        reset: None,
     }
 }
 

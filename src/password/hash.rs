@@ -220,8 +220,10 @@ impl Argon2id {
         Ok(right)
     }
 
+    /// A hash that costs more than a new one would is left as it is: settings that were lowered make nobody's hash weaker.
     fn is_outdated(&self, current: &Argon2Settings) -> bool {
-        self.settings != *current
+        self.settings.memory_kib < current.memory_kib
+            || self.settings.iterations < current.iterations
             || self.version != Version::V0x13
             || self.salt.len() < SALT_LEN
             || self.tag.len() < TAG_LEN
@@ -337,23 +339,28 @@ mod tests {
 
     // W6
     #[test]
-    fn another_cost_version_or_length_is_outdated() {
+    fn a_weaker_cost_and_another_version_or_length_are_outdated() {
         let tag = "nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         let salt = "c29tZXNhbHRzb21lc2FsdA";
+        let current = Argon2Settings {
+            memory_kib: 32,
+            iterations: 2,
+            lanes: 1,
+        };
         for (text, outdated) in [
-            (format!("$argon2id$v=19$m=8,t=1,p=1${salt}${tag}"), false),
+            (format!("$argon2id$v=19$m=32,t=2,p=1${salt}${tag}"), false),
             (format!("$argon2id$v=19$m=16,t=1,p=1${salt}${tag}"), true),
-            (format!("$argon2id$v=19$m=8,t=2,p=1${salt}${tag}"), true),
-            (format!("$argon2id$v=19$m=16,t=1,p=2${salt}${tag}"), true),
-            (format!("$argon2id$v=16$m=8,t=1,p=1${salt}${tag}"), true),
-            (format!("$argon2id$m=8,t=1,p=1${salt}${tag}"), true),
-            (format!("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ${tag}"), true),
+            (format!("$argon2id$v=19$m=32,t=1,p=1${salt}${tag}"), true),
+            (format!("$argon2id$v=19$m=64,t=3,p=2${salt}${tag}"), false),
+            (format!("$argon2id$v=16$m=32,t=2,p=1${salt}${tag}"), true),
+            (format!("$argon2id$m=32,t=2,p=1${salt}${tag}"), true),
+            (format!("$argon2id$v=19$m=32,t=2,p=1$c29tZXNhbHQ${tag}"), true),
             (
-                format!("$argon2id$v=19$m=8,t=1,p=1${salt}$nf65EOgLrQMR/uIPnA4rEg"),
+                format!("$argon2id$v=19$m=32,t=2,p=1${salt}$nf65EOgLrQMR/uIPnA4rEg"),
                 true,
             ),
         ] {
-            assert_eq!(Stored::parse(&text).unwrap().is_outdated(&CHEAP), outdated, "{text}");
+            assert_eq!(Stored::parse(&text).unwrap().is_outdated(&current), outdated, "{text}");
         }
     }
 

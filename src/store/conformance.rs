@@ -190,6 +190,7 @@ fn user(number: u64, username: &str) -> UserRecord {
         updated_at: second(0),
         version: 1,
         session_epoch: 0,
+        reset: None,
     }
 }
 
