@@ -6,13 +6,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::audit::{Actor, AuditEvent, AuditKind};
-use crate::bearer::Challenge;
 use crate::config::Registration;
 use crate::error::{Error, Problem};
 use crate::oauth::OAuthError;
 use crate::origin::Origin;
 use crate::password::{HashError, NewPasswordError, Password, PasswordHash, Verdict, WeakPassword};
-use crate::sessions::SignedIn;
 use crate::shild::Shild;
 use crate::store::StoreError;
 use crate::user::{EventId, Scopes, User, UserId, UserRecord, Username};
@@ -260,43 +258,5 @@ impl Shild {
         if let Err(error) = failed.await {
             tracing::warn!(cause = %error, "a failed sign-in could not be written to the audit log");
         }
-    }
-}
-
-/// How recent the sign-in of whoever deletes its account must be (RFC 9470).
-pub(crate) const RECENT_SIGN_IN: Duration = Duration::from_secs(10 * 60);
-
-impl Shild {
-    /// Deletes the account of whoever asks, if its sign-in is recent enough.
-    ///
-    /// # Errors
-    /// [`Problem::ReauthenticationRequired`], [`Problem::LastAdmin`], [`Problem::Unavailable`].
-    pub(crate) async fn delete_own_account(&self, me: &SignedIn, origin: &Origin) -> Result<(), Error> {
-        if self.now() > me.session.auth_time.after(RECENT_SIGN_IN) {
-            return Err(Challenge::ReauthenticationRequired {
-                max_age: RECENT_SIGN_IN.as_secs(),
-            }
-            .into());
-        }
-        self.delete_user(me.user.id, Actor::User(me.user.id), origin).await
-    }
-
-    /// Deletes an account: its tokens are refused from the next request on.
-    ///
-    /// # Errors
-    /// [`Problem::NotFound`], [`Problem::LastAdmin`], [`Problem::Unavailable`].
-    pub(crate) async fn delete_user(&self, id: UserId, actor: Actor, origin: &Origin) -> Result<(), Error> {
-        loop {
-            let gone = || Error::new(Problem::NotFound, "There is no such user.");
-            let user = self.store.find(id).await?.ok_or_else(gone)?;
-            match self.store.delete(id, user.version).await {
-                Ok(()) => break,
-                Err(StoreError::Stale) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.throttle.forget(id);
-        self.audit(AuditKind::Deleted, actor, origin, |event| event.user_id = Some(id))
-            .await
     }
 }

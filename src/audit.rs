@@ -8,51 +8,76 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::user::{EventId, SessionId, UserId};
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum AuditKind {
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum AuditKind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl AuditKind {
+            /// All of them.
+            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$name),*];
+
+            /// Its name in the log, as in JSON.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The kind of this name.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+            }
+        }
+    };
+}
+
+kinds! {
     /// Somebody registered.
-    Registered,
+    Registered = "registered",
     /// Somebody signed in.
-    SignedIn,
+    SignedIn = "signed_in",
     /// A sign-in failed.
-    SignInFailed,
+    SignInFailed = "sign_in_failed",
     /// An account was locked after too many failures.
-    Locked,
+    Locked = "locked",
     /// A refresh token that had been used came again; the session was ended (requirement T15).
-    RefreshReused,
+    RefreshReused = "refresh_reused",
     /// A session was ended.
-    SessionEnded,
+    SessionEnded = "session_ended",
     /// All other sessions, or all sessions, of a user were ended.
-    SessionsEnded,
+    SessionsEnded = "sessions_ended",
     /// A user was created by an admin.
-    UserCreated,
+    UserCreated = "user_created",
     /// A user's name was changed.
-    UsernameChanged,
+    UsernameChanged = "username_changed",
     /// A user's scopes were changed.
-    ScopesChanged,
+    ScopesChanged = "scopes_changed",
     /// A user was disabled.
-    Disabled,
+    Disabled = "disabled",
     /// A disabled user was enabled again.
-    Enabled,
+    Enabled = "enabled",
     /// A user was deleted.
-    Deleted,
+    Deleted = "deleted",
     /// A user changed its password.
-    PasswordChanged,
+    PasswordChanged = "password_changed",
     /// A password reset was started.
-    ResetStarted,
+    ResetStarted = "reset_started",
     /// A password was set by a reset.
-    PasswordReset,
+    PasswordReset = "password_reset",
     /// The signing keys were rotated.
-    KeysRotated,
+    KeysRotated = "keys_rotated",
     /// A signing key was retired at once.
-    KeyRetired,
+    KeyRetired = "key_retired",
     /// Users were imported.
-    Imported,
+    Imported = "imported",
     /// The data was exported.
-    Exported,
+    Exported = "exported",
 }
 
 /// Who did it.
@@ -106,5 +131,19 @@ impl AuditFilter {
     #[must_use]
     pub fn admits(&self, event: &AuditEvent) -> bool {
         self.user_id.is_none_or(|id| event.user_id == Some(id)) && self.kind.is_none_or(|kind| event.kind == kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_one_name_everywhere() {
+        for kind in AuditKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+            assert_eq!(AuditKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(AuditKind::parse("SignedIn"), None);
     }
 }

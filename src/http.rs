@@ -4,6 +4,7 @@
 pub(crate) mod body;
 pub(crate) mod catch;
 pub(crate) mod form;
+pub(crate) mod if_match;
 pub(crate) mod json;
 pub(crate) mod origin;
 pub(crate) mod respond;

@@ -1,6 +1,7 @@
 //! All routes, put together; each module below has one resource.
 
 pub(crate) mod answer;
+mod audit;
 mod client;
 mod docs;
 mod health;
@@ -12,6 +13,7 @@ mod problems;
 mod register;
 mod sessions;
 mod token;
+mod users;
 
 use rocket::Route;
 use rocket_okapi::okapi::merge::merge_specs;
@@ -46,6 +48,8 @@ pub(crate) fn api(token_path: &str) -> Mounted {
         token::routes,
         me::routes,
         sessions::routes,
+        users::routes,
+        audit::routes,
         keys::routes,
         metadata::routes,
         health::routes,

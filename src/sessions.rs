@@ -12,6 +12,7 @@ use crate::audit::{Actor, AuditKind};
 use crate::bearer::Challenge;
 use crate::clock::Timestamp;
 use crate::error::{Error, Problem};
+use crate::if_match::IfMatch;
 use crate::oauth::OAuthError;
 use crate::origin::Origin;
 use crate::session::SessionRecord;
@@ -323,36 +324,22 @@ impl Shild {
     /// [`Problem::Stale`] if the kept session was ended meanwhile; [`Problem::Unavailable`].
     pub async fn end_other_sessions(&self, signed_in: &SignedIn, origin: &Origin) -> Result<(), Error> {
         let user_id = signed_in.user.id;
-        let epoch = self.next_epoch(user_id).await?;
-        self.keep_session(user_id, signed_in.session.id, epoch).await?;
+        let (_, user) = self
+            .change_user(user_id, &IfMatch::Any, |user, now| UserRecord {
+                session_epoch: user.session_epoch + 1,
+                ..user.next(now)
+            })
+            .await?;
+        self.keep_session(user_id, signed_in.session.id, user.session_epoch)
+            .await?;
         self.audit(AuditKind::SessionsEnded, Actor::User(user_id), origin, |event| {
             event.user_id = Some(user_id)
         })
         .await
     }
 
-    async fn next_epoch(&self, user_id: UserId) -> Result<u32, Error> {
-        loop {
-            let Some(user) = self.store.find(user_id).await? else {
-                return Err(StoreError::Stale.into());
-            };
-            let epoch = user.session_epoch + 1;
-            let moved = UserRecord {
-                session_epoch: epoch,
-                version: user.version + 1,
-                updated_at: self.now(),
-                ..user.clone()
-            };
-            match self.store.replace(&moved, user.version).await {
-                Ok(()) => return Ok(epoch),
-                Err(StoreError::Stale) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
     /// Brings a session over to `epoch`, past any refresh that runs at the same time.
-    async fn keep_session(&self, user: UserId, id: SessionId, epoch: u32) -> Result<(), Error> {
+    pub(crate) async fn keep_session(&self, user: UserId, id: SessionId, epoch: u32) -> Result<(), Error> {
         loop {
             let Some(session) = self.store.find_session(user, id).await? else {
                 return Ok(());

@@ -89,6 +89,28 @@ impl OpenApiResponderInner for Done {
     }
 }
 
+/// 201 with `body` as JSON.
+pub(crate) struct Created<T>(pub(crate) T);
+
+impl<'r, T: Serialize> Responder<'r, 'static> for Created<T> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        Response::build_from(Shown(self.0).respond_to(request)?)
+            .status(Status::Created)
+            .ok()
+    }
+}
+
+impl<T: Serialize + JsonSchema> OpenApiResponderInner for Created<T> {
+    fn responses(generator: &mut OpenApiGenerator) -> rocket_okapi::Result<Responses> {
+        let mut responses = Responses::default();
+        responses.responses.insert(
+            "201".to_owned(),
+            document::<T>(generator, "Made.", "application/json", &[]),
+        );
+        Ok(responses)
+    }
+}
+
 /// 200 with `body` as JSON.
 pub(crate) struct Shown<T>(pub(crate) T);
 

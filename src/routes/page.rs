@@ -22,6 +22,10 @@ pub(crate) struct PageQuery {
 }
 
 impl PageQuery {
+    pub(crate) const fn new(limit: Option<String>, after: Option<String>) -> Self {
+        Self { limit, after }
+    }
+
     /// The limit and the cursor.
     ///
     /// # Errors

@@ -1,0 +1,426 @@
+//! Changes to accounts: by whom they are of, and by administrators.
+
+use crate::audit::{Actor, AuditKind};
+use crate::bearer::Challenge;
+use crate::clock::{Timestamp, random_bytes};
+use crate::error::{Error, Problem};
+use crate::if_match::IfMatch;
+use crate::origin::Origin;
+use crate::password::{Password, Verdict};
+use crate::reset::{RESET_TTL, ResetToken};
+use crate::sessions::SignedIn;
+use crate::shild::Shild;
+use crate::store::StoreError;
+use crate::user::{PendingReset, Scopes, User, UserId, UserRecord, Username};
+
+/// How recent the sign-in of whoever deletes its account must be (RFC 9470).
+pub(crate) const RECENT_SIGN_IN: std::time::Duration = std::time::Duration::from_secs(10 * 60);
+
+/// What is to be changed of a user; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) username: Option<String>,
+    pub(crate) scopes: Option<Scopes>,
+    pub(crate) disabled: Option<bool>,
+}
+
+/// A user to be made by an administrator.
+#[derive(Debug)]
+pub(crate) struct NewAccount<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) password: Option<&'a str>,
+    pub(crate) scopes: Option<Scopes>,
+}
+
+fn gone() -> Error {
+    Error::new(Problem::NotFound, "There is no such user.")
+}
+
+impl Shild {
+    /// The user with this id.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`], [`Problem::Unavailable`].
+    pub(crate) async fn read_user(&self, id: UserId) -> Result<UserRecord, Error> {
+        self.store.find(id).await?.ok_or_else(gone)
+    }
+
+    /// The user with this name.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`], [`Problem::Unavailable`].
+    pub(crate) async fn read_user_named(&self, name: &str) -> Result<UserRecord, Error> {
+        let none = || Error::new(Problem::NotFound, format!("There is no user named {:?}.", name));
+        let name = Username::parse(name, self.settings.username.max_length).map_err(|_| none())?;
+        self.store.find_by_username(&name).await?.ok_or_else(none)
+    }
+
+    /// Makes an account for somebody else. Without a password it can be entered only by a reset.
+    ///
+    /// # Errors
+    /// [`Problem::Unprocessable`] with what is wrong with the name or the password, [`Problem::UsernameTaken`],
+    /// [`Problem::Unavailable`].
+    pub(crate) async fn create_user(
+        &self,
+        wanted: NewAccount<'_>,
+        actor: Actor,
+        origin: &Origin,
+    ) -> Result<User, Error> {
+        let username = self.parse_username(wanted.username)?;
+        let hash = match wanted.password {
+            None => None,
+            Some(word) => {
+                let word = Password::parse(word).map_err(|e| Error::fault("/password", "invalid", e.to_string()))?;
+                Some(self.accept_password(&username, word, "/password").await?)
+            }
+        };
+        let user = self.new_user(username, hash, wanted.scopes.unwrap_or_else(Scopes::registered));
+        self.store.create(&user).await?;
+        self.audit(AuditKind::UserCreated, actor, origin, |event| {
+            event.user_id = Some(user.id);
+            event.detail = Some(format!("scopes: {}", user.scopes));
+        })
+        .await?;
+        Ok(user.view())
+    }
+
+    /// Changes a user. Disabling ends all its sessions with the same stroke.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`], [`Problem::Stale`] if `if_match` names another version, [`Problem::Unprocessable`],
+    /// [`Problem::UsernameTaken`], [`Problem::LastAdmin`], [`Problem::Unavailable`].
+    pub(crate) async fn update_user(
+        &self,
+        id: UserId,
+        change: &Change,
+        if_match: &IfMatch,
+        actor: Actor,
+        origin: &Origin,
+    ) -> Result<User, Error> {
+        let username = change
+            .username
+            .as_deref()
+            .map(|name| self.parse_username(name))
+            .transpose()?;
+        let (old, new) = self
+            .change_user(id, if_match, |user, now| {
+                let disabled = change.disabled.unwrap_or(user.disabled);
+                let ends = disabled && !user.disabled;
+                UserRecord {
+                    username: username.clone().unwrap_or_else(|| user.username.clone()),
+                    scopes: change.scopes.clone().unwrap_or_else(|| user.scopes.clone()),
+                    disabled,
+                    session_epoch: user.session_epoch + u32::from(ends),
+                    ..user.next(now)
+                }
+            })
+            .await?;
+        self.audit_changes(&old, &new, &actor, origin).await?;
+        Ok(new.view())
+    }
+
+    /// Deletes an account: its tokens are refused from the next request on.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`], [`Problem::Stale`] if `if_match` names another version, [`Problem::LastAdmin`],
+    /// [`Problem::Unavailable`].
+    pub(crate) async fn delete_user(
+        &self,
+        id: UserId,
+        if_match: &IfMatch,
+        actor: Actor,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        loop {
+            let user = self.read_user(id).await?;
+            check(if_match, &user)?;
+            match self.store.delete(id, user.version).await {
+                Ok(()) => break,
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.throttle.forget(id);
+        self.audit(AuditKind::Deleted, actor, origin, |event| event.user_id = Some(id))
+            .await
+    }
+
+    /// Deletes the account of whoever asks, if its sign-in is recent enough.
+    ///
+    /// # Errors
+    /// [`Problem::ReauthenticationRequired`], and as [`Shild::delete_user`].
+    pub(crate) async fn delete_own_account(
+        &self,
+        me: &SignedIn,
+        if_match: &IfMatch,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        if self.now() > me.session.auth_time.after(RECENT_SIGN_IN) {
+            return Err(Challenge::ReauthenticationRequired {
+                max_age: RECENT_SIGN_IN.as_secs(),
+            }
+            .into());
+        }
+        self.delete_user(me.user.id, if_match, Actor::User(me.user.id), origin)
+            .await
+            .map_err(mine)
+    }
+
+    /// Changes the name of whoever asks.
+    ///
+    /// # Errors
+    /// As [`Shild::update_user`].
+    pub(crate) async fn update_own_account(
+        &self,
+        me: &SignedIn,
+        change: &Change,
+        if_match: &IfMatch,
+        origin: &Origin,
+    ) -> Result<User, Error> {
+        self.update_user(me.user.id, change, if_match, Actor::User(me.user.id), origin)
+            .await
+            .map_err(mine)
+    }
+
+    /// Changes the password of whoever asks and knows the current one (requirement W10). Ends its other sessions with the same
+    /// stroke.
+    ///
+    /// # Errors
+    /// [`Problem::TooManyRequests`], [`Problem::WrongPassword`], [`Problem::Unprocessable`] with what is wrong with the new
+    /// one, [`Problem::Unavailable`].
+    pub(crate) async fn change_password(
+        &self,
+        me: &SignedIn,
+        current: &str,
+        new: &str,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        self.admit(origin)?;
+        let id = me.user.id;
+        let new = Password::parse(new).map_err(|e| Error::fault("/new_password", "invalid", e.to_string()))?;
+        let verdict = match Password::parse(current) {
+            Ok(current) => self.hasher.verify(current, me.user.password_hash.clone()).await?,
+            Err(_) => self.hasher.verify(Password::empty(), None).await?,
+        };
+        let right = verdict != Verdict::Wrong;
+        if !(self.count_attempt(id, right).await? && right) {
+            return Err(Error::new(Problem::WrongPassword, "The current password is wrong.").at(
+                "/current_password",
+                "wrong",
+                "is not the current password",
+            ));
+        }
+        let hash = self.accept_password(&me.user.username, new, "/new_password").await?;
+        // Made for the very password that was checked: a reset that was faster wins.
+        let checked = me.user.password_hash.clone();
+        let (_, user) = self
+            .try_change_user(id, &IfMatch::Any, |user, now| {
+                if user.password_hash != checked {
+                    return Err(Error::new(
+                        Problem::WrongPassword,
+                        "The password was changed in the meantime.",
+                    ));
+                }
+                Ok(UserRecord {
+                    password_hash: Some(hash.clone()),
+                    session_epoch: user.session_epoch + 1,
+                    reset: None,
+                    ..user.next(now)
+                })
+            })
+            .await
+            .map_err(mine)?;
+        self.keep_session(id, me.session.id, user.session_epoch).await?;
+        self.audit(AuditKind::PasswordChanged, Actor::User(id), origin, |event| {
+            event.user_id = Some(id)
+        })
+        .await
+    }
+
+    /// Starts a password reset: whoever has the token may set a password, once. A reset started before is void.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`], [`Problem::Unavailable`].
+    pub(crate) async fn start_password_reset(
+        &self,
+        id: UserId,
+        actor: Actor,
+        origin: &Origin,
+    ) -> Result<(ResetToken, Timestamp), Error> {
+        let token = ResetToken::new(id, random_bytes(self.random()));
+        let expires_at = self.now().after(RESET_TTL);
+        let pending = PendingReset {
+            digest: token.digest(),
+            expires_at,
+        };
+        self.change_user(id, &IfMatch::Any, |user, now| UserRecord {
+            reset: Some(pending.clone()),
+            ..user.next(now)
+        })
+        .await?;
+        self.audit(AuditKind::ResetStarted, actor, origin, |event| event.user_id = Some(id))
+            .await?;
+        Ok((token, expires_at))
+    }
+
+    /// Sets a password with a reset token. The token is good once; all sessions end, and so does a lock (decision D4).
+    ///
+    /// # Errors
+    /// [`Problem::TooManyRequests`]; [`Problem::Unprocessable`] if the token is not good, whatever is wrong with it, or the
+    /// password is refused; [`Problem::Unavailable`].
+    pub(crate) async fn reset_password(&self, token: &str, new: &str, origin: &Origin) -> Result<(), Error> {
+        self.admit(origin)?;
+        let void = || {
+            Error::fault(
+                "/reset_token",
+                "invalid",
+                "is not valid, has been used, or has expired; ask for a new one",
+            )
+        };
+        let token = ResetToken::parse(token).ok_or_else(void)?;
+        let new = Password::parse(new).map_err(|e| Error::fault("/new_password", "invalid", e.to_string()))?;
+        let good = |user: &UserRecord| {
+            user.reset
+                .as_ref()
+                .is_some_and(|reset| token.matches(&reset.digest) && self.now() < reset.expires_at)
+        };
+        let user = self.store.find(token.user_id()).await?.filter(&good).ok_or_else(void)?;
+        let hash = self.accept_password(&user.username, new, "/new_password").await?;
+        let changed = self.try_change_user(user.id, &IfMatch::Any, |user, now| {
+            if !good(user) {
+                return Err(void());
+            }
+            Ok(UserRecord {
+                password_hash: Some(hash.clone()),
+                session_epoch: user.session_epoch + 1,
+                reset: None,
+                ..user.next(now)
+            })
+        });
+        changed.await.map_err(|error| {
+            if error.problem() == Problem::NotFound {
+                void()
+            } else {
+                error
+            }
+        })?;
+        self.clear_failures(user.id);
+        self.audit(AuditKind::PasswordReset, Actor::Anonymous, origin, |event| {
+            event.user_id = Some(user.id)
+        })
+        .await
+    }
+
+    /// Ends all sessions of a user.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`], [`Problem::Unavailable`].
+    pub(crate) async fn end_user_sessions(&self, id: UserId, actor: Actor, origin: &Origin) -> Result<(), Error> {
+        self.change_user(id, &IfMatch::Any, |user, now| UserRecord {
+            session_epoch: user.session_epoch + 1,
+            ..user.next(now)
+        })
+        .await?;
+        self.audit(AuditKind::SessionsEnded, actor, origin, |event| {
+            event.user_id = Some(id)
+        })
+        .await
+    }
+
+    /// Replaces a user by what `change` makes of it, again and again until nobody was faster. A change that changes nothing is
+    /// not written. The user before and after.
+    pub(crate) async fn change_user(
+        &self,
+        id: UserId,
+        if_match: &IfMatch,
+        change: impl Fn(&UserRecord, Timestamp) -> UserRecord,
+    ) -> Result<(UserRecord, UserRecord), Error> {
+        self.try_change_user(id, if_match, |user, now| Ok(change(user, now)))
+            .await
+    }
+
+    async fn try_change_user(
+        &self,
+        id: UserId,
+        if_match: &IfMatch,
+        change: impl Fn(&UserRecord, Timestamp) -> Result<UserRecord, Error>,
+    ) -> Result<(UserRecord, UserRecord), Error> {
+        loop {
+            let old = self.read_user(id).await?;
+            check(if_match, &old)?;
+            let new = change(&old, self.now())?;
+            let same = UserRecord {
+                version: old.version,
+                updated_at: old.updated_at,
+                ..new.clone()
+            } == old;
+            if same {
+                return Ok((old.clone(), old));
+            }
+            match self.store.replace(&new, old.version).await {
+                Ok(()) => return Ok((old, new)),
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn audit_changes(
+        &self,
+        old: &UserRecord,
+        new: &UserRecord,
+        actor: &Actor,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let mut changes = Vec::new();
+        if old.username != new.username {
+            changes.push((
+                AuditKind::UsernameChanged,
+                Some(format!("{} to {}", old.username, new.username)),
+            ));
+        }
+        if old.scopes != new.scopes {
+            changes.push((
+                AuditKind::ScopesChanged,
+                Some(format!("{} to {}", old.scopes, new.scopes)),
+            ));
+        }
+        match (old.disabled, new.disabled) {
+            (false, true) => changes.push((AuditKind::Disabled, None)),
+            (true, false) => changes.push((AuditKind::Enabled, None)),
+            _ => {}
+        }
+        for (kind, detail) in changes {
+            self.audit(kind, actor.clone(), origin, |event| {
+                event.user_id = Some(new.id);
+                event.detail = detail;
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn parse_username(&self, name: &str) -> Result<Username, Error> {
+        Username::parse(name, self.settings.username.max_length)
+            .map_err(|error| Error::fault("/username", "invalid", error.to_string()))
+    }
+}
+
+fn check(if_match: &IfMatch, user: &UserRecord) -> Result<(), Error> {
+    if if_match.admits(user.version) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Problem::Stale,
+        format!("The current version is {}.", user.version),
+    ))
+}
+
+/// Whoever is gone while it changes itself has no valid token any more.
+fn mine(error: Error) -> Error {
+    if error.problem() == Problem::NotFound {
+        Challenge::InvalidToken.into()
+    } else {
+        error
+    }
+}
