@@ -2,13 +2,17 @@
 //!
 //! Results go to standard output, all else to standard error. Exit codes: 0 done, 1 failed, 2 usage.
 
+mod audit;
 mod completions;
 mod config;
+mod door;
 mod healthcheck;
 mod key;
 mod openapi;
 mod serve;
-mod server;
+mod session;
+mod table;
+mod user;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -22,6 +26,18 @@ use shild::config::{Overrides, Sources, StoreKind};
 
 /// Why a verb failed: shown as one line.
 type Failure = Box<dyn Error>;
+
+/// A verb was used in a way that cannot work; exit code 2.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Usage {}
 
 /// User accounts and OAuth 2 bearer tokens in one binary.
 #[derive(Debug, Parser)]
@@ -91,11 +107,23 @@ enum Verb {
     },
     /// Exit with 0 if the running server is well, with 1 if not.
     Healthcheck(ListenArgs),
-    /// Print a completion script for a shell.
+    /// Print a completion script for a shell, or the manual page.
     Completions {
-        /// The shell.
-        shell: clap_complete::Shell,
+        /// The shell, or man.
+        shell: completions::Target,
     },
+    /// Manage users.
+    User {
+        #[command(subcommand)]
+        verb: user::Verb,
+    },
+    /// See and end sessions.
+    Session {
+        #[command(subcommand)]
+        verb: session::Verb,
+    },
+    /// Read the audit log, newest first.
+    Audit(audit::AuditArgs),
     /// Manage the signing keys.
     Key {
         #[command(subcommand)]
@@ -172,7 +200,10 @@ fn run(
         Some(Verb::Config { args, json }) => config::run(&global.sources(args.or(outer)), json),
         Some(Verb::Healthcheck(listen)) => healthcheck::run(&global.sources(ServeArgs::from(listen).or(outer))),
         Some(Verb::Completions { shell }) => completions::run(shell),
-        Some(Verb::Key { verb }) => key::run(&global.sources(outer), verb),
+        Some(Verb::User { verb }) => user::run(&global.sources(outer), verb),
+        Some(Verb::Session { verb }) => session::run(&global.sources(outer), &verb),
+        Some(Verb::Audit(args)) => audit::run(&global.sources(outer), &args),
+        Some(Verb::Key { verb }) => key::run(&global.sources(outer), &verb),
     }
 }
 
@@ -210,7 +241,11 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure.to_string());
-            ExitCode::FAILURE
+            if failure.is::<Usage>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

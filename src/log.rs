@@ -222,10 +222,9 @@ impl ::log::Log for Bridge {
     fn flush(&self) {}
 }
 
-/// Whether Rocket reports this: itself, or from the code that its macros put around a handler of ours; or okapi, which
-/// remarks at each start that a route and its guard answer the same status.
+/// Whether Rocket reports this: itself, or from the code that its macros put around a handler of ours.
 fn is_rockets(target: &str) -> bool {
-    ["rocket", "shild", "okapi"].contains(&target.split("::").next().unwrap_or(target)) || target.ends_with("::_")
+    ["rocket", "shild"].contains(&target.split("::").next().unwrap_or(target)) || target.ends_with("::_")
 }
 
 /// Tells where a panic was, never what it said: the message may hold a value from a request (requirement H14).

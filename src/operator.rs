@@ -39,6 +39,11 @@ impl OperatorSecret {
         self.secret.expose().as_bytes().ct_eq(token.as_bytes()).into()
     }
 
+    /// The secret itself.
+    pub(crate) fn expose(&self) -> &str {
+        self.secret.expose()
+    }
+
     /// Writes the file that lets the command line in: only its owner can read it.
     pub(crate) fn write(&self, data_dir: &Path, address: SocketAddr) -> io::Result<()> {
         let address = format!("http://{}", reachable(address));

@@ -35,6 +35,15 @@ pub(crate) struct Mounted {
 
 /// The routes of the API and their document.
 pub(crate) fn api(token_path: &str) -> Mounted {
+    // okapi remarks at length that a route and its guard both document a status, as they must: the route's entry wins.
+    let level = ::log::max_level();
+    ::log::set_max_level(::log::LevelFilter::Off);
+    let mounted = compose(token_path);
+    ::log::set_max_level(level);
+    mounted
+}
+
+fn compose(token_path: &str) -> Mounted {
     let settings = OpenApiSettings::new();
     let (token, mut document) = token::token_routes(&settings);
     document.paths = document
@@ -68,7 +77,7 @@ pub(crate) fn api(token_path: &str) -> Mounted {
 
 /// The pages: documentation, and what problems mean.
 pub(crate) fn pages(document: &OpenApi) -> Vec<Route> {
-    own([docs::routes(document), problems::routes()].concat())
+    own([docs::routes(document), problems::routes(), users::unlisted()].concat())
 }
 
 /// What only an application that is all shild's has: something at `/`.

@@ -74,6 +74,13 @@ impl Shild {
         &self.settings
     }
 
+    /// What lets the command line in while it works on the store itself.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn operator_token(&self) -> &str {
+        self.operator.expose()
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {

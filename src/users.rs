@@ -45,16 +45,6 @@ impl Shild {
         self.store.find(id).await?.ok_or_else(gone)
     }
 
-    /// The user with this name.
-    ///
-    /// # Errors
-    /// [`Problem::NotFound`], [`Problem::Unavailable`].
-    pub(crate) async fn read_user_named(&self, name: &str) -> Result<UserRecord, Error> {
-        let none = || Error::new(Problem::NotFound, format!("There is no user named {:?}.", name));
-        let name = Username::parse(name, self.settings.username.max_length).map_err(|_| none())?;
-        self.store.find_by_username(&name).await?.ok_or_else(none)
-    }
-
     /// Makes an account for somebody else. Without a password it can be entered only by a reset.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Other people's accounts, for administrators.
 
-use rocket::{Route, State, delete, get, patch, post};
+use rocket::{Route, State, delete, get, patch, post, routes};
 use rocket_okapi::okapi::openapi3::OpenApi;
 use rocket_okapi::settings::OpenApiSettings;
 use rocket_okapi::{openapi, openapi_get_routes_spec};
@@ -28,6 +28,11 @@ pub(super) fn routes(settings: &OpenApiSettings) -> (Vec<Route>, OpenApi) {
         settings: list_users, create_user, read_user, update_user, delete_user, start_password_reset, list_user_sessions,
         end_user_sessions
     ]
+}
+
+/// What only the command line needs; not in the document.
+pub(super) fn unlisted() -> Vec<Route> {
+    routes![end_user_session]
 }
 
 /// Whose names are wanted.
@@ -280,4 +285,19 @@ async fn end_user_sessions(
 ) -> Result<Done, ReadFailure> {
     shild.end_user_sessions(id(user_id)?, admin.actor, &origin).await?;
     Ok(Done)
+}
+
+/// Ends one session of a user.
+#[delete("/users/<user_id>/sessions/<session_id>")]
+async fn end_user_session(
+    shild: &State<Shild>,
+    admin: Administrator,
+    user_id: &str,
+    session_id: &str,
+    origin: Origin,
+) -> Result<Done, ReadFailure> {
+    let none = || Error::new(Problem::NotFound, "This user has no session with this id.");
+    let session = session_id.parse().map_err(|_| none())?;
+    let ended = shild.end_session(id(user_id)?, session, admin.actor, &origin).await?;
+    if ended { Ok(Done) } else { Err(none().into()) }
 }
