@@ -23,6 +23,9 @@ pub struct Rounds {
 impl Shild {
     /// Makes a step each second, for ever.
     pub(crate) async fn background(&self) {
+        if !self.tended {
+            return;
+        }
         let mut rounds = Rounds::default();
         let mut ticks = tokio::time::interval(STEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -37,6 +37,8 @@ pub struct Parts {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     issuer: OnceLock<String>,
+    /// Whether this process does the work of the background.
+    pub(crate) tended: bool,
 }
 
 impl Deref for Shild {
@@ -65,6 +67,7 @@ impl Shild {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             master: None,
+            tended: true,
         }
     }
 
@@ -141,6 +144,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     master: Option<MasterKey>,
+    tended: bool,
 }
 
 impl Builder {
@@ -169,6 +173,13 @@ impl Builder {
         self
     }
 
+    /// Leaves sweeping, trimming and the rotation of keys to the server: for a process that is done in a moment.
+    #[doc(hidden)]
+    pub fn untended(mut self) -> Self {
+        self.tended = false;
+        self
+    }
+
     /// Opens the store and the keys.
     ///
     /// # Errors
@@ -180,6 +191,7 @@ impl Builder {
             clock,
             random,
             master,
+            tended,
         } = self;
         let store = match store {
             Some(store) => Ok(store),
@@ -201,6 +213,7 @@ impl Builder {
             throttle: Throttle::new(&settings.throttle),
             operator: OperatorSecret::generate(&*random),
             issuer: OnceLock::new(),
+            tended,
             settings,
             store,
             clock,

@@ -254,7 +254,7 @@ fn a_damaged_record_is_named_and_never_missing() {
         assert_corrupt(store.delete(juliet.id, 1).await, &users_one);
         assert_corrupt(store.find_by_username(&name("romeo")).await, "usernames/romeo");
         assert_corrupt(store.list_by_username("romeo", None, 10).await, "usernames/romeo");
-        assert_corrupt(store.delete(user(2, "").id, 1).await, "usernames/romeo");
+        assert_corrupt(store.delete(UserId::from_bytes(id(2)), 1).await, "usernames/romeo");
         let (owner, sid) = (session().user_id, session().id);
         assert_corrupt(store.find_session(owner, sid).await, &format!("sessions/{one}/{one}"));
         assert_corrupt(
@@ -269,7 +269,7 @@ fn a_damaged_record_is_named_and_never_missing() {
         );
 
         // Damage here and there is no reason to refuse what is sound, or to get stuck.
-        assert!(store.find(user(2, "").id).await.unwrap().is_some());
+        assert!(store.find(UserId::from_bytes(id(2))).await.unwrap().is_some());
         assert!(store.create(&user(1, "other")).await.is_err());
         assert_eq!(store.end_session(owner, sid).await, Ok(true));
         assert_eq!(store.create(&user(3, "mercutio")).await, Ok(()));

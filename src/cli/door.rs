@@ -48,7 +48,7 @@ impl Door {
         let figment = rocket_figment(sources)?;
         let runtime = runtime()?;
         let (shild, client) = runtime.block_on(async {
-            let shild = Shild::builder(settings).build().await?;
+            let shild = Shild::builder(settings).untended().build().await?;
             let rocket = rocket::custom(figment).attach(shild.clone().stage());
             let client = Client::untracked(rocket)
                 .await
