@@ -219,6 +219,7 @@ impl Shild {
             version: 1,
             session_epoch: 0,
             reset: None,
+            kept_session: None,
         }
     }
 

@@ -17,7 +17,7 @@ pub struct SessionRecord {
     pub id: SessionId,
     /// Goes up by one with each change of this record, from 1.
     pub revision: u32,
-    /// The user's [`UserRecord::session_epoch`] when it was opened, or last kept.
+    /// The user's [`UserRecord::session_epoch`] when it was opened.
     pub epoch: u32,
     /// Which of its refresh tokens is the current one: goes up by one with each rotation.
     pub generation: u32,
@@ -42,13 +42,13 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
-    /// Whether it is alive: of this user, of the current epoch, and neither idle for `idle_ttl` nor past its
+    /// Whether it is alive: of this user, not ended together with the others, and neither idle for `idle_ttl` nor past its
     /// end (requirement T18). The instant of expiry is past it.
     #[must_use]
     pub fn is_live(&self, user: &UserRecord, now: Timestamp, idle_ttl: Duration) -> bool {
         self.user_id == user.id
             && !user.disabled
-            && self.epoch == user.session_epoch
+            && user.keeps_session(self.id, self.epoch)
             && now < self.expires_at
             && now < self.last_used_at.after(idle_ttl)
     }

@@ -35,6 +35,18 @@ pub struct SignedIn {
     pub token: Arc<Verified>,
 }
 
+impl SignedIn {
+    /// Ends all sessions of the user in `changed` but this one, which must be alive under the record that is changed: one that
+    /// was ended meanwhile ends no others, and does not come back by it.
+    pub(crate) fn end_others(&self, changed: &mut UserRecord) -> Result<(), Challenge> {
+        if !changed.keeps_session(self.session.id, self.session.epoch) {
+            return Err(Challenge::InvalidToken);
+        }
+        changed.end_sessions(Some(self.session.id));
+        Ok(())
+    }
+}
+
 /// What is wanted of a refresh.
 pub(crate) struct Refresh<'a> {
     pub(crate) refresh_token: &'a str,
@@ -192,8 +204,11 @@ impl Shild {
     }
 
     async fn end_reused(&self, session: &SessionRecord, origin: &Origin) -> Result<(), Error> {
+        if !self.store.end_session(session.user_id, session.id).await? {
+            // Another replay at the same time was faster, and is audited.
+            return Ok(());
+        }
         tracing::warn!(session = %session.id, "a used refresh token came again; the session is ended");
-        self.store.end_session(session.user_id, session.id).await?;
         let (user, id) = (session.user_id, session.id);
         self.audit(AuditKind::RefreshReused, Actor::Anonymous, origin, |event| {
             event.user_id = Some(user);
@@ -317,44 +332,22 @@ impl Shild {
         Ok(true)
     }
 
-    /// Ends all sessions of a user but `kept`: the user's epoch moves on, which kills them all in one change of one record;
-    /// then the one to be kept is brought to the new epoch. A crash in between costs that one too, never the reverse.
+    /// Ends all sessions of a user but the one that asks, in one change of one record.
     ///
     /// # Errors
-    /// [`Problem::Stale`] if the kept session was ended meanwhile; [`Problem::Unavailable`].
+    /// [`Problem::InvalidToken`] if the one that asks was ended meanwhile; [`Problem::Unavailable`].
     pub async fn end_other_sessions(&self, signed_in: &SignedIn, origin: &Origin) -> Result<(), Error> {
+        self.change_user(signed_in.user.id, &IfMatch::Any, |user, now| {
+            let mut changed = user.next(now);
+            signed_in.end_others(&mut changed)?;
+            Ok(changed)
+        })
+        .await?;
         let user_id = signed_in.user.id;
-        let (_, user) = self
-            .change_user(user_id, &IfMatch::Any, |user, now| UserRecord {
-                session_epoch: user.session_epoch + 1,
-                ..user.next(now)
-            })
-            .await?;
-        self.keep_session(user_id, signed_in.session.id, user.session_epoch)
-            .await?;
         self.audit(AuditKind::SessionsEnded, Actor::User(user_id), origin, |event| {
-            event.user_id = Some(user_id)
+            event.user_id = Some(user_id);
         })
         .await
-    }
-
-    /// Brings a session over to `epoch`, past any refresh that runs at the same time.
-    pub(crate) async fn keep_session(&self, user: UserId, id: SessionId, epoch: u32) -> Result<(), Error> {
-        loop {
-            let Some(session) = self.store.find_session(user, id).await? else {
-                return Ok(());
-            };
-            let kept = SessionRecord {
-                epoch,
-                revision: session.revision + 1,
-                ..session.clone()
-            };
-            match self.store.replace_session(&kept, session.revision).await {
-                Ok(()) => return Ok(()),
-                Err(StoreError::Stale) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 
     /// At most `limit` live sessions of a user past `after`, in order of id, and whether there may be more.

@@ -38,6 +38,8 @@ pub struct UserRecord {
     pub session_epoch: u32,
     /// A password reset that has been started and not yet used.
     pub reset: Option<PendingReset>,
+    /// The session that stayed when the others ended at once.
+    pub kept_session: Option<KeptSession>,
 }
 
 /// A password reset that has been started: what is kept of its token tells nobody the token.
@@ -47,6 +49,16 @@ pub struct PendingReset {
     pub digest: [u8; 32],
     /// Until when the token is good.
     pub expires_at: Timestamp,
+}
+
+/// A session that outlives the end of all the others of its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSession {
+    /// Which one.
+    pub id: SessionId,
+    /// The [`UserRecord::session_epoch`] that it was kept for. Under the next one it is as dead as all others, unless it is kept
+    /// again; so nobody who ends all sessions has to think of this.
+    pub epoch: u32,
 }
 
 impl UserRecord {
@@ -72,6 +84,24 @@ impl UserRecord {
             updated_at: self.updated_at,
             version: self.version,
         }
+    }
+
+    /// Ends all sessions, or all but one that is alive. It counts once the record is stored: one change, so whoever refreshes
+    /// at the same time finds its session either alive or dead, and never the one that stays in between.
+    pub fn end_sessions(&mut self, kept: Option<SessionId>) {
+        self.session_epoch += 1;
+        let epoch = self.session_epoch;
+        self.kept_session = kept.map(|id| KeptSession { id, epoch });
+    }
+
+    /// Whether a session opened under `epoch` has not been ended by [`end_sessions`](Self::end_sessions).
+    #[must_use]
+    pub fn keeps_session(&self, id: SessionId, epoch: u32) -> bool {
+        let kept = KeptSession {
+            id,
+            epoch: self.session_epoch,
+        };
+        epoch == self.session_epoch || self.kept_session == Some(kept)
     }
 
     /// Whether this user can administer: holds [`Scope::ADMIN`] and is not disabled.

@@ -95,14 +95,16 @@ impl Shild {
         let (old, new) = self
             .change_user(id, if_match, |user, now| {
                 let disabled = change.disabled.unwrap_or(user.disabled);
-                let ends = disabled && !user.disabled;
-                UserRecord {
+                let mut changed = UserRecord {
                     username: username.clone().unwrap_or_else(|| user.username.clone()),
                     scopes: change.scopes.clone().unwrap_or_else(|| user.scopes.clone()),
                     disabled,
-                    session_epoch: user.session_epoch + u32::from(ends),
                     ..user.next(now)
+                };
+                if disabled && !user.disabled {
+                    changed.end_sessions(None);
                 }
+                Ok(changed)
             })
             .await?;
         self.audit_changes(&old, &new, &actor, origin).await?;
@@ -203,24 +205,23 @@ impl Shild {
         let hash = self.accept_password(&me.user.username, new, "/new_password").await?;
         // Made for the very password that was checked: a reset that was faster wins.
         let checked = me.user.password_hash.clone();
-        let (_, user) = self
-            .try_change_user(id, &IfMatch::Any, |user, now| {
-                if user.password_hash != checked {
-                    return Err(Error::new(
-                        Problem::WrongPassword,
-                        "The password was changed in the meantime.",
-                    ));
-                }
-                Ok(UserRecord {
-                    password_hash: Some(hash.clone()),
-                    session_epoch: user.session_epoch + 1,
-                    reset: None,
-                    ..user.next(now)
-                })
-            })
-            .await
-            .map_err(mine)?;
-        self.keep_session(id, me.session.id, user.session_epoch).await?;
+        self.change_user(id, &IfMatch::Any, |user, now| {
+            if user.password_hash != checked {
+                return Err(Error::new(
+                    Problem::WrongPassword,
+                    "The password was changed in the meantime.",
+                ));
+            }
+            let mut changed = UserRecord {
+                password_hash: Some(hash.clone()),
+                reset: None,
+                ..user.next(now)
+            };
+            me.end_others(&mut changed)?;
+            Ok(changed)
+        })
+        .await
+        .map_err(mine)?;
         self.audit(AuditKind::PasswordChanged, Actor::User(id), origin, |event| {
             event.user_id = Some(id)
         })
@@ -243,9 +244,11 @@ impl Shild {
             digest: token.digest(),
             expires_at,
         };
-        self.change_user(id, &IfMatch::Any, |user, now| UserRecord {
-            reset: Some(pending.clone()),
-            ..user.next(now)
+        self.change_user(id, &IfMatch::Any, |user, now| {
+            Ok(UserRecord {
+                reset: Some(pending.clone()),
+                ..user.next(now)
+            })
         })
         .await?;
         self.audit(AuditKind::ResetStarted, actor, origin, |event| event.user_id = Some(id))
@@ -276,16 +279,17 @@ impl Shild {
         };
         let user = self.store.find(token.user_id()).await?.filter(&good).ok_or_else(void)?;
         let hash = self.accept_password(&user.username, new, "/new_password").await?;
-        let changed = self.try_change_user(user.id, &IfMatch::Any, |user, now| {
+        let changed = self.change_user(user.id, &IfMatch::Any, |user, now| {
             if !good(user) {
                 return Err(void());
             }
-            Ok(UserRecord {
+            let mut changed = UserRecord {
                 password_hash: Some(hash.clone()),
-                session_epoch: user.session_epoch + 1,
                 reset: None,
                 ..user.next(now)
-            })
+            };
+            changed.end_sessions(None);
+            Ok(changed)
         });
         changed.await.map_err(|error| {
             if error.problem() == Problem::NotFound {
@@ -306,9 +310,10 @@ impl Shild {
     /// # Errors
     /// [`Problem::NotFound`], [`Problem::Unavailable`].
     pub(crate) async fn end_user_sessions(&self, id: UserId, actor: Actor, origin: &Origin) -> Result<(), Error> {
-        self.change_user(id, &IfMatch::Any, |user, now| UserRecord {
-            session_epoch: user.session_epoch + 1,
-            ..user.next(now)
+        self.change_user(id, &IfMatch::Any, |user, now| {
+            let mut changed = user.next(now);
+            changed.end_sessions(None);
+            Ok(changed)
         })
         .await?;
         self.audit(AuditKind::SessionsEnded, actor, origin, |event| {
@@ -319,17 +324,10 @@ impl Shild {
 
     /// Replaces a user by what `change` makes of it, again and again until nobody was faster. A change that changes nothing is
     /// not written. The user before and after.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`], [`Problem::Stale`] if `if_match` names another version, what `change` says, and what the store says.
     pub(crate) async fn change_user(
-        &self,
-        id: UserId,
-        if_match: &IfMatch,
-        change: impl Fn(&UserRecord, Timestamp) -> UserRecord,
-    ) -> Result<(UserRecord, UserRecord), Error> {
-        self.try_change_user(id, if_match, |user, now| Ok(change(user, now)))
-            .await
-    }
-
-    async fn try_change_user(
         &self,
         id: UserId,
         if_match: &IfMatch,

@@ -83,6 +83,7 @@ fn user(number: u8, username: &str) -> UserRecord {
         version: 1,
         session_epoch: 0,
         reset: None,
+        kept_session: None,
     }
 }
 

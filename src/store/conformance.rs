@@ -191,6 +191,7 @@ fn user(number: u64, username: &str) -> UserRecord {
         version: 1,
         session_epoch: 0,
         reset: None,
+        kept_session: None,
     }
 }
 

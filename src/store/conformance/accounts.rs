@@ -6,7 +6,7 @@ use super::{Subject, admin, all_at_once, assert_one_won, name, next, scopes, sec
 use crate::password::PasswordHash;
 use crate::store::{Conflict, MAX_PAGE, StoreError};
 use crate::throttle::Failures;
-use crate::user::UserRecord;
+use crate::user::{KeptSession, SessionId, UserRecord};
 
 /// A hash in the form that the real ones have.
 fn password_hash() -> PasswordHash {
@@ -27,6 +27,10 @@ pub async fn what_is_created_is_found(subject: &dyn Subject) {
     let juliet = UserRecord {
         password_hash: Some(password_hash()),
         session_epoch: 7,
+        kept_session: Some(KeptSession {
+            id: SessionId::from_bytes([9; 16]),
+            epoch: 7,
+        }),
         ..admin(1, "juliet")
     };
     assert_eq!(store.find(juliet.id).await, Ok(None));

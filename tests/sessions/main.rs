@@ -1,0 +1,4 @@
+//! Sessions, refresh tokens and signing keys, through the API and on a clock that the tests move.
+
+mod app;
+mod races;
