@@ -42,4 +42,4 @@ pub use background::Rounds;
 pub use keys::reset_keys;
 pub use origin::Origin;
 pub use shild::{Builder, Shild, StartError};
-pub use stage::{openapi, stage};
+pub use stage::{Stage, openapi, stage};

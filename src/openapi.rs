@@ -6,6 +6,7 @@ use okapi::openapi3::{
 };
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::okapi;
+use rocket_okapi::okapi::merge::merge_specs;
 use rocket_okapi::settings::OpenApiSettings;
 use schemars::schema::{InstanceType, SchemaObject};
 
@@ -75,6 +76,18 @@ pub(crate) fn finish(mut spec: OpenApi, token_path: &str) -> OpenApi {
     let made = generator.into_openapi().components.unwrap_or_default();
     spec.components.get_or_insert_default().schemas.extend(made.schemas);
     spec
+}
+
+/// Adds the routes of the application that shild is a guest in to the finished document; the document then bears the
+/// application's name and version.
+pub(crate) fn add_guests(spec: &mut OpenApi, base: &str, guests: &OpenApi) {
+    let mut guests = guests.clone();
+    guests.openapi.clone_from(&spec.openapi);
+    spec.info.title.clone_from(&guests.info.title);
+    spec.info.version.clone_from(&guests.info.version);
+    spec.info.license.clone_from(&guests.info.license);
+    let base = base.trim_end_matches('/');
+    merge_specs(spec, &base, &guests).expect("the versions are the same, and nothing else is refused");
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -1,13 +1,15 @@
 //! What mounts shild into a Rocket application: as a guest in somebody else's, or as all of it.
 
+use std::fmt;
 use std::net::SocketAddr;
 
-use rocket::fairing::AdHoc;
-use rocket::{Build, Orbit, Rocket};
+use rocket::fairing::{self, AdHoc, Fairing, Info, Kind};
+use rocket::{Build, Orbit, Rocket, Route};
 use rocket_okapi::okapi::openapi3::OpenApi;
 
 use crate::config::{Settings, StoreKind};
 use crate::http::{Frame, catch};
+use crate::openapi::add_guests;
 use crate::routes;
 use crate::shild::Shild;
 
@@ -16,39 +18,96 @@ use crate::shild::Shild;
 /// application has a default catcher at `/` of its own.
 ///
 /// What cannot be opened stops the launch and is said in one line of the log.
-#[must_use]
-pub fn stage() -> AdHoc {
-    AdHoc::try_on_ignite("shild", |rocket| async move {
-        let opened = match Settings::from_figment(rocket.figment()) {
-            Ok(settings) => Shild::builder(settings)
-                .build()
-                .await
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+pub fn stage() -> Stage {
+    Stage::new(None, false)
+}
+
+impl Shild {
+    /// Like [`stage`], with a shild that has been put together already, for example on a store of your own.
+    pub fn stage(self) -> Stage {
+        Stage::new(Some(self), false)
+    }
+
+    /// Makes all of an application shild's: every answer has its headers, every error is its own, `/` leads to the docs
+    /// page.
+    pub fn whole_stage(self) -> Stage {
+        Stage::new(Some(self), true)
+    }
+}
+
+/// A fairing that mounts shild when the application ignites.
+#[must_use = "attach it"]
+pub struct Stage {
+    shild: Option<Shild>,
+    whole: bool,
+    guests: Vec<Guests>,
+}
+
+/// Routes of the application, and what the document says of them.
+#[derive(Clone)]
+struct Guests {
+    base: &'static str,
+    routes: Vec<Route>,
+    document: OpenApi,
+}
+
+impl Stage {
+    const fn new(shild: Option<Shild>, whole: bool) -> Self {
+        Self {
+            shild,
+            whole,
+            guests: Vec::new(),
+        }
+    }
+
+    /// Mounts routes of the application itself at `base`, and adds them to the document and to the docs page, which then
+    /// have the application's name. `documented` is what `rocket_okapi::openapi_get_routes_spec!` gives.
+    ///
+    /// Routes that are not to be documented need no more than [`Rocket::mount`].
+    pub fn mount(mut self, base: &'static str, documented: (Vec<Route>, OpenApi)) -> Self {
+        let (routes, document) = documented;
+        self.guests.push(Guests { base, routes, document });
+        self
+    }
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stage")
+            .field("shild", &self.shild)
+            .field("whole", &self.whole)
+            .finish_non_exhaustive()
+    }
+}
+
+#[rocket::async_trait]
+impl Fairing for Stage {
+    fn info(&self) -> Info {
+        Info {
+            name: "shild",
+            kind: Kind::Ignite | Kind::Singleton,
+        }
+    }
+
+    async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
+        let opened = match &self.shild {
+            Some(shild) => Ok(shild.clone()),
+            None => open(&rocket).await,
         };
         match opened {
-            Ok(shild) => Ok(mount(rocket, shild, false)),
+            Ok(shild) => Ok(mount(rocket, shild, self.whole, &self.guests)),
             Err(error) => {
                 tracing::error!("{error}");
                 Err(rocket)
             }
         }
-    })
+    }
 }
 
-impl Shild {
-    /// Like [`stage`], with a shild that has been put together already, for example on a store of your own.
-    #[must_use]
-    pub fn stage(self) -> AdHoc {
-        AdHoc::on_ignite("shild", |rocket| async move { mount(rocket, self, false) })
-    }
-
-    /// Makes all of an application shild's: every answer has its headers, every error is its own, `/` leads to the docs
-    /// page.
-    #[must_use]
-    pub fn whole_stage(self) -> AdHoc {
-        AdHoc::on_ignite("shild", |rocket| async move { mount(rocket, self, true) })
-    }
+async fn open(rocket: &Rocket<Build>) -> Result<Shild, String> {
+    let settings = Settings::from_figment(rocket.figment()).map_err(|error| error.to_string())?;
+    let built = Shild::builder(settings).build().await;
+    built.map_err(|error| error.to_string())
 }
 
 /// The OpenAPI document, for a token endpoint at this path.
@@ -57,14 +116,18 @@ pub fn openapi(token_path: &str) -> OpenApi {
     routes::api(token_path).document
 }
 
-fn mount(rocket: Rocket<Build>, shild: Shild, whole: bool) -> Rocket<Build> {
+fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests]) -> Rocket<Build> {
     let token_path = shild.settings().token_path.clone();
-    let mounted = routes::api(token_path.as_str());
+    let mut mounted = routes::api(token_path.as_str());
+    for guests in guests {
+        add_guests(&mut mounted.document, guests.base, &guests.document);
+        rocket = rocket.mount(guests.base, guests.routes.clone());
+    }
     let pages = routes::pages(&mounted.document);
     let has_catcher = rocket
         .catchers()
         .any(|catcher| catcher.code.is_none() && catcher.base == "/");
-    let mut rocket = rocket
+    rocket = rocket
         .mount(token_path.as_str(), mounted.token)
         .mount("/", mounted.api)
         .mount("/", pages)

@@ -4,8 +4,15 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rocket::http::{Header, Status};
+use rocket::local::asynchronous::Client;
+use rocket::{Build, Rocket};
+
+use crate::Shild;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::config::{Argon2Settings, PerSourceSettings, Settings, StoreKind};
+use crate::origin::Origin;
+use crate::user::{Scopes, Username};
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
@@ -84,4 +91,59 @@ pub fn settings() -> Settings {
         burst: 1_000_000,
     };
     settings
+}
+
+/// A client of an application that shild is attached to: on the memory store, with hashes that cost next to nothing,
+/// whatever the application's configuration says.
+///
+/// # Panics
+/// If the application does not launch.
+pub async fn client(rocket: Rocket<Build>) -> Client {
+    let cheap = settings();
+    let figment = rocket.figment().clone();
+    let figment = figment
+        .merge(("shild.store", cheap.store))
+        .merge(("shild.password.argon2", cheap.password.argon2))
+        .merge(("shild.throttle.per_source", cheap.throttle.per_source));
+    Client::untracked(rocket.configure(figment))
+        .await
+        .expect("the application launches")
+}
+
+/// Makes a user of this name with these scopes (one space between two), signs it in, and gives the header that its
+/// requests carry.
+///
+/// # Panics
+/// If the name cannot be had or the scopes are malformed.
+pub async fn sign_in(client: &Client, username: &str, scopes: &str) -> Header<'static> {
+    let shild = client.rocket().state::<Shild>().expect("shild is attached");
+    let username = Username::parse(username, 64).expect("a good name");
+    let scopes = Scopes::parse(scopes).expect("good scopes");
+    let user = shild.new_user(username, None, scopes.clone());
+    shild.store().create(&user).await.expect("the name is free");
+    let token = shild.open_session(&user, scopes, None, &Origin::default()).await;
+    let token = token.expect("the memory store takes it");
+    Header::new("Authorization", format!("Bearer {}", token.access_token))
+}
+
+/// Shows that `GET path` serves those who have signed in with these scopes, and nobody else: not without a token, not with
+/// an altered one, and no more once the session has ended.
+///
+/// # Panics
+/// If it does not.
+pub async fn assert_protected(rocket: Rocket<Build>, path: &str, scopes: &str) {
+    let client = client(rocket).await;
+    let me = sign_in(&client, "juliet", scopes).await;
+    let altered = Header::new("Authorization", me.value().replace("v4.public.", "v4.public.A"));
+    let status = async |headers: &[&Header<'static>]| {
+        let request = headers
+            .iter()
+            .fold(client.get(path), |request, header| request.header((*header).clone()));
+        request.dispatch().await.status()
+    };
+    assert_eq!(status(&[]).await, Status::Unauthorized, "without a token");
+    assert_eq!(status(&[&altered]).await, Status::Unauthorized, "with an altered token");
+    assert!(status(&[&me]).await.class().is_success(), "with a good token");
+    client.post("/logout").header(me.clone()).dispatch().await;
+    assert_eq!(status(&[&me]).await, Status::Unauthorized, "after the sign-out");
 }
