@@ -1,4 +1,8 @@
 //! Sessions, refresh tokens and signing keys, through the API and on a clock that the tests move.
 
 mod app;
+mod ending;
+mod expiry;
+mod keys;
 mod races;
+mod rotation;
