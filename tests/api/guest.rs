@@ -1,0 +1,143 @@
+//! shild as a guest: the guards in somebody else's application.
+#![expect(clippy::needless_pass_by_value, reason = "Rocket hands guards over by value")]
+
+use rocket::http::Header;
+use rocket::local::asynchronous::Client;
+use rocket::{Build, Rocket, catch, catchers, get, routes};
+use shild::Shild;
+use shild::guard::{CurrentUser, MaybeUser, ScopeName, Scoped};
+use shild::testing::settings;
+
+use crate::helpers::*;
+
+enum Invoices {}
+
+impl ScopeName for Invoices {
+    const NAME: &'static str = "invoices";
+}
+
+#[get("/hello")]
+fn hello(user: CurrentUser) -> String {
+    format!("hello {}", user.username())
+}
+
+#[get("/invoices")]
+fn invoices(user: Scoped<Invoices>) -> String {
+    format!("invoices of {}", user.username())
+}
+
+#[get("/greeting")]
+fn greeting(user: MaybeUser) -> String {
+    match user {
+        MaybeUser::SignedIn(user) => format!("welcome back {}", user.username()),
+        MaybeUser::Anonymous => "welcome".to_owned(),
+    }
+}
+
+#[get("/open")]
+fn open() -> &'static str {
+    "open"
+}
+
+#[catch(default)]
+fn theirs() -> &'static str {
+    "theirs"
+}
+
+async fn stage() -> rocket::fairing::AdHoc {
+    Shild::builder(settings()).build().await.expect("it starts").stage()
+}
+
+fn their_app() -> Rocket<Build> {
+    rocket::custom(figment()).mount("/", routes![hello, invoices, greeting, open])
+}
+
+async fn launched(rocket: Rocket<Build>) -> Client {
+    Client::untracked(rocket).await.expect("it launches")
+}
+
+async fn get(client: &Client, path: &str, token: Option<&str>) -> Answer {
+    let mut request = client.get(path.to_owned());
+    if let Some(token) = token {
+        request.add_header(Header::new("Authorization", format!("Bearer {token}")));
+    }
+    Answer::read(request.dispatch().await).await
+}
+
+/// Alice's token, with the scope `user` only.
+async fn token(client: &Client) -> String {
+    let body = serde_json::json!({ "username": "alice", "password": PASSWORD });
+    let request = client
+        .post("/register")
+        .header(rocket::http::ContentType::JSON)
+        .body(body.to_string());
+    Answer::read(request.dispatch().await).await.expect(201);
+    let form = "grant_type=password&username=alice&password=wherefore+art+thou+7";
+    let request = client.post("/shild").header(rocket::http::ContentType::Form).body(form);
+    Answer::read(request.dispatch().await)
+        .await
+        .expect(200)
+        .text_at("access_token")
+}
+
+// B1–B3
+#[rocket::async_test]
+async fn one_parameter_protects_a_route_of_somebody_elses() {
+    let client = launched(their_app().attach(stage().await)).await;
+    let token = token(&client).await;
+    let hello = get(&client, "/hello", Some(&token)).await.expect(200);
+    assert_eq!(hello.text(), "hello alice");
+
+    let bare = get(&client, "/hello", None).await.expect(401);
+    assert_eq!(
+        (bare.challenge(), bare.problem().as_str()),
+        (r#"Bearer realm="shild""#, "unauthenticated")
+    );
+    let bad = get(&client, "/hello", Some("nonsense")).await.expect(401);
+    assert!(bad.challenge().contains(r#"error="invalid_token""#));
+    let narrow = get(&client, "/invoices", Some(&token)).await.expect(403);
+    assert!(narrow.challenge().ends_with(r#"scope="invoices""#));
+}
+
+#[rocket::async_test]
+async fn optional_sign_in_lets_nobody_in_and_refuses_a_bad_token() {
+    let client = launched(their_app().attach(stage().await)).await;
+    let token = token(&client).await;
+    assert_eq!(get(&client, "/greeting", None).await.expect(200).text(), "welcome");
+    assert_eq!(
+        get(&client, "/greeting", Some(&token)).await.expect(200).text(),
+        "welcome back alice"
+    );
+    let bad = get(&client, "/greeting", Some("nonsense")).await.expect(401);
+    assert!(bad.challenge().contains(r#"error="invalid_token""#));
+    get(&client, "/greeting", Some("a b")).await.expect(400);
+}
+
+#[rocket::async_test]
+async fn their_own_routes_keep_their_own_headers() {
+    let alone = launched(rocket::custom(figment()).mount("/", routes![open])).await;
+    let with_shild = launched(their_app().attach(stage().await)).await;
+    assert_eq!(get(&with_shild, "/open", None).await, get(&alone, "/open", None).await);
+    let mine = get(&with_shild, "/keys", None).await.expect(200);
+    assert_eq!(mine.header("Cache-Control"), Some("no-store"));
+    // The front page is theirs to have.
+    get(&with_shild, "/", None).await.expect(404);
+}
+
+#[rocket::async_test]
+async fn their_default_catcher_is_left_in_its_place() {
+    let client = launched(their_app().register("/", catchers![theirs]).attach(stage().await)).await;
+    assert_eq!(get(&client, "/nowhere", None).await.expect(404).text(), "theirs");
+}
+
+#[rocket::async_test]
+async fn without_the_stage_a_guarded_route_stops_the_launch() {
+    for routes in [routes![hello], routes![invoices], routes![greeting]] {
+        let rocket = rocket::custom(figment()).mount("/", routes);
+        let error = Client::untracked(rocket).await.expect_err("it must not launch");
+        assert!(
+            matches!(error.kind(), rocket::error::ErrorKind::SentinelAborts(_)),
+            "{error:?}"
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! The HTTP contract, over Rocket's local client and the store in memory. Each test cites the requirement that it shows.
+
+mod bearer;
+mod docs;
+mod guest;
+mod headers;
+mod helpers;
+mod json;
+mod log;
+mod matrix;
+mod me;
+mod methods;
+mod register;
+mod throttle;
+mod token;

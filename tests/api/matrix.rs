@@ -1,0 +1,399 @@
+//! B8: every protected operation of the document × everything that must keep somebody out.
+//!
+//! Nothing here names a protected route: the operations, their scopes, parameters and bodies come from the document, and the
+//! document is held against the routes that are mounted. A new route without a guard fails here until it is listed as public.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rocket::http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::helpers::*;
+
+/// What anybody may call: all other operations must say that they are protected, and be so.
+const PUBLIC: [&str; 9] = [
+    "authorization_server_metadata",
+    "healthz",
+    "issue_token",
+    "list_keys",
+    "readyz",
+    "register",
+    "reset_password",
+    "revoke_token",
+    "forward_auth",
+];
+
+/// What is mounted and not in the document: pages for people.
+const PAGES: [&str; 7] = [
+    "/",
+    "/docs",
+    "/docs/init.js",
+    "/docs/swagger-ui-bundle.js",
+    "/docs/swagger-ui.css",
+    "/openapi.json",
+    "/problems/<slug>",
+];
+
+/// An operation as the document describes it.
+pub(crate) struct Operation {
+    pub(crate) id: String,
+    pub(crate) method: Method,
+    /// With `{parameters}`.
+    pub(crate) path: String,
+    /// The scope that it needs, if it is protected.
+    pub(crate) scope: Option<String>,
+    /// Content type and an example of its body.
+    body: Option<(String, Value)>,
+}
+
+impl Operation {
+    /// Its path with values in place of the parameters.
+    pub(crate) fn path_with(&self, value: impl Fn(&str) -> String) -> String {
+        let parts = self.path.split('/').map(|part| {
+            let name = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            name.map_or_else(|| part.to_owned(), &value)
+        });
+        parts.collect::<Vec<_>>().join("/")
+    }
+
+    /// Whether this path is one of its.
+    pub(crate) fn matches(&self, path: &str) -> bool {
+        let (mine, given): (Vec<_>, Vec<_>) = (self.path.split('/').collect(), path.split('/').collect());
+        mine.len() == given.len()
+            && mine
+                .iter()
+                .zip(given)
+                .all(|(mine, given)| mine.starts_with('{') || *mine == given)
+    }
+
+    /// Calls it with a plausible body.
+    async fn call(&self, caller: &Caller<'_>, path: &str) -> Answer {
+        let call = caller.call(self.method, path);
+        match &self.body {
+            None => call,
+            Some((kind, body)) if kind == "application/json" => call.json(body),
+            Some((_, body)) => {
+                let parameters = body.as_object().unwrap().iter();
+                let pairs: Vec<_> = parameters
+                    .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+                    .collect();
+                call.form(&pairs)
+            }
+        }
+        .send()
+        .await
+    }
+}
+
+/// All operations of the document.
+pub(crate) fn operations() -> Vec<Operation> {
+    let document = serde_json::to_value(shild::openapi("/shild")).unwrap();
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let security = operation["security"].as_array().unwrap();
+            let scopes = security
+                .first()
+                .map(|requirement| requirement["oauth2"].as_array().unwrap());
+            let content = operation["requestBody"]["content"].as_object();
+            all.push(Operation {
+                id: operation["operationId"].as_str().unwrap().to_owned(),
+                method: method.to_ascii_uppercase().parse().unwrap(),
+                path: path.clone(),
+                scope: scopes.map(|scopes| {
+                    let [scope] = &scopes[..] else {
+                        panic!("{path} needs {scopes:?}")
+                    };
+                    scope.as_str().unwrap().to_owned()
+                }),
+                body: content
+                    .and_then(|all| all.iter().next())
+                    .map(|(kind, media)| (kind.clone(), example(&document, &media["schema"]))),
+            });
+        }
+    }
+    all
+}
+
+/// The example of a schema; else one made from its required members.
+fn example(document: &Value, schema: &Value) -> Value {
+    if let Some(name) = schema["$ref"].as_str() {
+        return example(document, document.pointer(name.trim_start_matches('#')).unwrap());
+    }
+    if let Some(example) = schema.get("example") {
+        return example.clone();
+    }
+    if let Some(first) = schema["enum"].as_array().and_then(|all| all.first()) {
+        return first.clone();
+    }
+    match schema["type"].as_str() {
+        Some("object") => {
+            let required = schema["required"].as_array().cloned().unwrap_or_default();
+            let member = |name: &Value| {
+                let name = name.as_str().unwrap();
+                (name.to_owned(), example(document, &schema["properties"][name]))
+            };
+            Value::Object(required.iter().map(member).collect::<Map<_, _>>())
+        }
+        Some("array") => json!([]),
+        Some("boolean") => json!(true),
+        Some("integer" | "number") => json!(1),
+        _ => json!("plausible"),
+    }
+}
+
+fn protected() -> Vec<Operation> {
+    let all: Vec<_> = operations()
+        .into_iter()
+        .filter(|operation| operation.scope.is_some())
+        .collect();
+    assert!(all.len() >= 9, "the document names its protected operations");
+    all
+}
+
+/// A path of the operation whose parameters name what belongs to `owner`.
+fn path_to(operation: &Operation, app: &App, user_id: &str, session_id: &str) -> String {
+    operation.path_with(|name| match name {
+        "user_id" => user_id.to_owned(),
+        "session_id" => session_id.to_owned(),
+        "kid" => app.shild.public_keys()[0].kid.clone(),
+        other => panic!("{}: a value for the new parameter {other} is needed here", operation.id),
+    })
+}
+
+async fn path_of(operation: &Operation, owner: &Caller<'_>) -> String {
+    let signed_in = owner.app.shild.authenticate(owner.access_token()).await.unwrap();
+    let (user, session) = (signed_in.user.id.to_string(), signed_in.session.id.to_string());
+    path_to(operation, owner.app, &user, &session)
+}
+
+/// Who can administer throughout, so that the last one never goes.
+async fn with_somebody_left() -> App {
+    let app = App::new().await;
+    app.admin().await;
+    app
+}
+
+/// A new user, named like the operation, who may do everything, and the path of the operation with an object of its own.
+async fn able<'a>(app: &'a App, operation: &Operation) -> (Caller<'a>, String) {
+    let caller = app.user_with(&operation.id, "admin introspect user").await;
+    let path = path_of(operation, &caller).await;
+    (caller, path)
+}
+
+#[track_caller]
+fn assert_refused(operation: &Operation, answer: &Answer, status: u16, error: Option<&str>) {
+    let id = &operation.id;
+    assert_eq!(answer.status, status, "{id}: {answer}");
+    let expected = error.map_or_else(
+        || "Bearer realm=\"shild\"".to_owned(),
+        |error| format!("Bearer realm=\"shild\", error=\"{error}\", "),
+    );
+    assert!(answer.challenge().starts_with(&expected), "{id}: {answer}");
+    assert!(error.is_some() || answer.challenge() == expected, "{id}: {answer}");
+}
+
+/// A token that was good for everything, and then `spoil` was done.
+async fn spoilt(spoil: impl AsyncFn(&App, &str, &Caller<'_>) -> String) {
+    let app = with_somebody_left().await;
+    for operation in protected() {
+        let (caller, path) = able(&app, &operation).await;
+        let token = spoil(&app, &operation.id, &caller).await;
+        let answer = operation.call(&app.bearer(&token), &path).await;
+        assert_refused(&operation, &answer, 401, Some("invalid_token"));
+    }
+}
+
+#[test]
+fn whatever_is_not_listed_as_public_says_that_it_is_protected() {
+    for operation in operations() {
+        let public = PUBLIC.contains(&&*operation.id);
+        assert_eq!(
+            operation.scope.is_none(),
+            public,
+            "{} {}",
+            operation.method,
+            operation.path
+        );
+    }
+}
+
+#[rocket::async_test]
+async fn every_route_that_is_mounted_is_in_the_document_or_a_page() {
+    let app = App::new().await;
+    let documented: BTreeSet<_> = operations()
+        .iter()
+        .map(|operation| {
+            (
+                operation.method.as_str(),
+                operation.path.replace('{', "<").replace('}', ">"),
+            )
+        })
+        .collect();
+    let mut mounted = BTreeSet::new();
+    for route in app.client.rocket().routes() {
+        let path = route.uri.path().to_owned();
+        if !PAGES.contains(&&*path) {
+            mounted.insert((route.method.as_str(), path));
+        }
+    }
+    assert_eq!(mounted, documented);
+}
+
+// The control: without this, the refusals below could have any reason.
+#[rocket::async_test]
+async fn with_a_good_token_nobody_is_kept_out() {
+    let app = with_somebody_left().await;
+    for operation in protected() {
+        let (caller, path) = able(&app, &operation).await;
+        let answer = operation.call(&caller, &path).await;
+        assert!(!matches!(answer.status, 401 | 403), "{}: {answer}", operation.id);
+    }
+}
+
+#[rocket::async_test]
+async fn nobody_enters_without_a_token() {
+    let app = App::new().await;
+    for operation in protected() {
+        let (_, path) = able(&app, &operation).await;
+        let answer = operation.call(&app.anonymous(), &path).await;
+        assert_refused(&operation, &answer, 401, None);
+    }
+}
+
+#[rocket::async_test]
+async fn nobody_enters_with_an_expired_token() {
+    spoilt(async |app, _, caller| {
+        app.advance(15 * 60 + 30);
+        caller.access_token().to_owned()
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn nobody_enters_with_a_revoked_token() {
+    spoilt(async |app, _, caller| {
+        let form = [("token", caller.access_token())];
+        app.anonymous().post("/revoke").form(&form).send().await.expect(200);
+        caller.access_token().to_owned()
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn nobody_enters_with_a_token_of_an_ended_session() {
+    spoilt(async |_, _, caller| {
+        caller.post("/logout").send().await.expect(204);
+        caller.access_token().to_owned()
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn nobody_enters_with_a_token_of_an_idle_session() {
+    spoilt(async |app, _, caller| {
+        app.advance(7 * 86_400);
+        let now = app.now();
+        // Expired long ago, made to last: only the session tells.
+        let old = caller.access_token();
+        app.clock.set(now.before(Duration::from_secs(7 * 86_400)));
+        let token = app
+            .forge(old, |claims| claims.exp = now.after(Duration::from_secs(60)))
+            .await;
+        app.clock.set(now);
+        token
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn nobody_enters_with_a_tampered_token() {
+    spoilt(async |_, _, caller| {
+        let token = caller.access_token();
+        let flipped = if token.as_bytes()[20] == b'A' { "B" } else { "A" };
+        format!("{}{flipped}{}", &token[..20], &token[21..])
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn nobody_enters_with_a_refresh_token() {
+    spoilt(async |_, _, caller| caller.refresh_token().to_owned()).await;
+}
+
+#[rocket::async_test]
+async fn nobody_enters_as_a_deleted_user() {
+    spoilt(async |app, name, caller| {
+        app.delete(name).await;
+        caller.access_token().to_owned()
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn nobody_enters_as_a_disabled_user() {
+    spoilt(async |app, name, caller| {
+        app.change(name, |user| user.disabled = true).await;
+        caller.access_token().to_owned()
+    })
+    .await;
+}
+
+#[rocket::async_test]
+async fn nobody_enters_with_a_key_that_was_retired() {
+    spoilt(async |app, _, caller| {
+        let kid = app.shild.public_keys()[0].kid.clone();
+        caller.delete(&format!("/keys/{kid}")).send().await.expect(204);
+        caller.access_token().to_owned()
+    })
+    .await;
+}
+
+/// Everything but the scope of the operation: not in the token, then not in the user any more.
+#[rocket::async_test]
+async fn nobody_enters_without_the_scope() {
+    let app = with_somebody_left().await;
+    for operation in protected() {
+        let scope = operation.scope.as_deref().unwrap();
+        let without = match scope {
+            // Whoever administers may ask about tokens too.
+            "introspect" => "other user",
+            "admin" => "introspect other user",
+            _ => "admin introspect other",
+        };
+        let (_, path) = able(&app, &operation).await;
+        let name = format!("{}-alice", operation.id);
+        let wide = app.user_with(&name, "admin introspect other user").await;
+        let narrow = app.signed_in(&name, Some(without)).await;
+        let answer = operation.call(&narrow, &path).await;
+        assert_refused(&operation, &answer, 403, Some("insufficient_scope"));
+        assert!(answer.challenge().ends_with(&format!("scope=\"{scope}\"")), "{answer}");
+
+        let scopes = shild::user::Scopes::parse(without).unwrap();
+        app.change(&name, |user| user.scopes = scopes).await;
+        let answer = operation.call(&wide, &path).await;
+        assert_refused(&operation, &answer, 403, Some("insufficient_scope"));
+    }
+}
+
+/// Another's object: not to be found by an ordinary user, and left as it is.
+#[rocket::async_test]
+async fn nobody_reaches_another_users_object() {
+    let (app, mut reached) = (App::new().await, 0);
+    for operation in protected().iter().filter(|operation| operation.path.contains('{')) {
+        let owner = app.user(&operation.id).await;
+        let path = path_of(operation, &owner).await;
+        let stranger = app.user(&format!("{}-stranger", operation.id)).await;
+        let answer = operation.call(&stranger, &path).await;
+        let wanted = if operation.scope.as_deref() == Some("user") {
+            404
+        } else {
+            403
+        };
+        assert_eq!(answer.status, wanted, "{}: {answer}", operation.id);
+        me(&owner).await.expect(200);
+        reached += 1;
+    }
+    assert!(reached >= 2);
+}

@@ -1,0 +1,170 @@
+//! Guessing held back: per source and per account.
+
+use shild::config::PerSourceSettings;
+
+use crate::helpers::*;
+
+async fn strict() -> App {
+    App::with(|settings| {
+        settings.throttle.per_source = PerSourceSettings {
+            per_minute: 60,
+            burst: 3,
+        };
+    })
+    .await
+}
+
+async fn guess(app: &App, source: &str) -> Answer {
+    let form = [("grant_type", "password"), ("username", "alice"), ("password", "guess")];
+    app.anonymous().post("/shild").form(&form).from(source).send().await
+}
+
+// T13, H12
+#[rocket::async_test]
+async fn a_source_that_asks_too_much_is_told_when_to_come_again() {
+    let app = strict().await;
+    for _ in 0..3 {
+        guess(&app, "198.51.100.1").await.expect(400);
+    }
+    let answer = guess(&app, "198.51.100.1").await.expect(429);
+    assert_eq!(answer.oauth_error(), "temporarily_unavailable");
+    assert_eq!(answer.header("Retry-After"), Some("1"));
+    guess(&app, "198.51.100.2").await.expect(400);
+    app.advance(1);
+    guess(&app, "198.51.100.1").await.expect(400);
+    guess(&app, "198.51.100.1").await.expect(429);
+}
+
+// T13, H5, H12: one share for signing in and registering
+#[rocket::async_test]
+async fn registering_counts_too_and_answers_a_problem() {
+    let app = strict().await;
+    for name in ["alice", "bertha", "chris"] {
+        register(&app, name, PASSWORD).await.expect(201);
+    }
+    let answer = register(&app, "dora", PASSWORD).await.expect(429);
+    assert_eq!(answer.problem(), "too-many-requests");
+    assert_eq!(answer.header("Retry-After"), Some("1"));
+    sign_in(&app, "alice", PASSWORD).await.expect(429);
+}
+
+// H8
+#[rocket::async_test]
+async fn forwarded_addresses_do_not_count_from_anybody() {
+    let app = strict().await;
+    let spoofed = async |n: usize| {
+        let form = [("grant_type", "password"), ("username", "alice"), ("password", "guess")];
+        let call = app.anonymous().post("/shild").form(&form);
+        let call = call.header("X-Real-IP", &format!("198.51.100.{n}"));
+        call.header("X-Forwarded-For", &format!("203.0.113.{n}")).send().await
+    };
+    for n in 1..=3 {
+        spoofed(n).await.expect(400);
+    }
+    spoofed(4).await.expect(429);
+}
+
+// H8
+#[rocket::async_test]
+async fn a_trusted_proxy_says_who_the_source_is() {
+    let app = App::with(|settings| {
+        settings.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+        settings.throttle.per_source = PerSourceSettings {
+            per_minute: 60,
+            burst: 1,
+        };
+    })
+    .await;
+    let through = async |header: &str, client: &str| {
+        let form = [("grant_type", "password"), ("username", "alice"), ("password", "guess")];
+        let call = app.anonymous().post("/shild").form(&form);
+        call.header(header, client).send().await
+    };
+    for (header, net) in [("X-Forwarded-For", "203.0.113")] {
+        through(header, &format!("{net}.1")).await.expect(400);
+        through(header, &format!("{net}.1")).await.expect(429);
+        through(header, &format!("{net}.2")).await.expect(400);
+    }
+    // What the client has written itself stands further left.
+    through("X-Forwarded-For", "198.51.100.77, 203.0.113.1")
+        .await
+        .expect(429);
+}
+
+// T13: the sixth failure begins the delay
+#[rocket::async_test]
+async fn after_some_failures_the_right_password_is_refused_until_the_delay_is_over() {
+    let app = App::new().await;
+    register(&app, "alice", PASSWORD).await.expect(201);
+    let wrong = sign_in(&app, "alice", "wrong").await.expect(400).comparable();
+    for _ in 2..=5 {
+        sign_in(&app, "alice", "wrong").await.expect(400);
+    }
+    sign_in(&app, "alice", PASSWORD).await.expect(200);
+
+    for _ in 1..=7 {
+        sign_in(&app, "alice", "wrong").await.expect(400);
+    }
+    assert_eq!(sign_in(&app, "alice", PASSWORD).await.comparable(), wrong);
+    app.advance(1);
+    assert_eq!(sign_in(&app, "alice", PASSWORD).await.comparable(), wrong);
+    app.advance(1);
+    sign_in(&app, "alice", PASSWORD).await.expect(200);
+    // The success has reset the count.
+    sign_in(&app, "alice", "wrong").await.expect(400);
+    sign_in(&app, "alice", PASSWORD).await.expect(200);
+}
+
+// D4, W9
+#[rocket::async_test]
+async fn so_many_failures_lock_the_account_for_good_and_across_a_restart() {
+    let limit = |settings: &mut shild::config::Settings| settings.throttle.max_failures = 10;
+    let app = App::with(limit).await;
+    register(&app, "alice", PASSWORD).await.expect(201);
+    for _ in 0..9 {
+        sign_in(&app, "alice", "wrong").await.expect(400);
+    }
+    app.advance(86_400);
+    sign_in(&app, "alice", PASSWORD).await.expect(200);
+    for _ in 0..10 {
+        sign_in(&app, "alice", "wrong").await.expect(400);
+        app.advance(86_400);
+    }
+    sign_in(&app, "alice", PASSWORD).await.expect(400);
+    app.shild.step(&mut shild::Rounds::default()).await;
+    let app = app.restart(limit).await;
+    assert_eq!(
+        sign_in(&app, "alice", PASSWORD).await.expect(400).oauth_error(),
+        "invalid_grant"
+    );
+}
+
+// T13: names that differ only before mapping are one account
+#[rocket::async_test]
+async fn failures_count_for_the_account_not_for_the_spelling() {
+    let app = App::with(|settings| settings.throttle.max_failures = 3).await;
+    register(&app, "alice", PASSWORD).await.expect(201);
+    for name in ["alice", "ALICE", "Ａｌｉｃｅ"] {
+        sign_in(&app, name, "wrong").await.expect(400);
+    }
+    sign_in(&app, "alice", PASSWORD).await.expect(400);
+}
+
+// W6, H12
+#[rocket::async_test]
+async fn more_hashes_than_can_wait_are_told_to_come_again() {
+    let app = App::with(|settings| {
+        settings.hash_threads = Some(1);
+        settings.hash_queue = Some(1);
+    })
+    .await;
+    let names: Vec<_> = (0..16).map(|n| format!("user{n}")).collect();
+    let all = names.iter().map(|name| register(&app, name, PASSWORD));
+    let answers = rocket::futures::future::join_all(all).await;
+    let busy: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert!(!busy.is_empty() && answers.iter().all(|answer| matches!(answer.status, 201 | 503)));
+    for answer in busy {
+        assert_eq!(answer.problem(), "unavailable");
+        assert_eq!(answer.header("Retry-After"), Some("1"));
+    }
+}
