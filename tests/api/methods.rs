@@ -65,6 +65,21 @@ async fn every_other_method_of_every_path_is_refused_with_what_is_allowed() {
 }
 
 #[rocket::async_test]
+async fn options_tells_the_truth() {
+    let app = App::new().await;
+    for (path, methods) in paths() {
+        let answer = app.anonymous().call(Method::Options, &path).send().await.expect(204);
+        let allow = methods.into_iter().collect::<Vec<_>>().join(", ");
+        assert_eq!(answer.header("Allow"), Some(&*allow), "{path}");
+    }
+    app.anonymous()
+        .call(Method::Options, "/nowhere")
+        .send()
+        .await
+        .expect(404);
+}
+
+#[rocket::async_test]
 async fn head_is_get_without_a_body() {
     let app = App::new().await;
     let alice = app.user("alice").await;
