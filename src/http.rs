@@ -62,6 +62,11 @@ impl Fairing for Frame {
         let Some(shild) = request.rocket().state::<Shild>() else {
             return;
         };
+        if response.headers().get_one("WWW-Authenticate").is_none()
+            && let Some(challenge) = catch::challenge(request, response.status())
+        {
+            response.set_raw_header("WWW-Authenticate", challenge);
+        }
         if !self.whole && !request.route().is_some_and(is_own) {
             return;
         }

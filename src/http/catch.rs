@@ -28,6 +28,14 @@ pub(crate) fn refuse(request: &Request<'_>, error: impl Into<Error>) -> Status {
     status
 }
 
+/// The challenge that a response of this status must carry because a guard refused the request with it, whoever's
+/// catcher made the response.
+pub(crate) fn challenge(request: &Request<'_>, status: Status) -> Option<String> {
+    let error = request.local_cache(Refusal::default).0.get()?;
+    let challenge = error.challenge.as_ref()?;
+    (error.problem().status() == status.code).then(|| challenge.www_authenticate())
+}
+
 /// The catcher for everything.
 pub(crate) fn catcher() -> Catcher {
     Catcher::new(None, CatchAll)

@@ -125,9 +125,13 @@ async fn their_own_routes_keep_their_own_headers() {
 }
 
 #[rocket::async_test]
-async fn their_default_catcher_is_left_in_its_place() {
+async fn their_default_catcher_is_left_in_its_place_and_the_challenge_is_there_all_the_same() {
     let client = launched(their_app().register("/", catchers![theirs]).attach(stage().await)).await;
     assert_eq!(get(&client, "/nowhere", None).await.expect(404).text(), "theirs");
+    let bare = get(&client, "/hello", None).await.expect(401);
+    assert_eq!((bare.text(), bare.challenge()), ("theirs", r#"Bearer realm="shild""#));
+    let bad = get(&client, "/user/me", Some("nonsense")).await.expect(401);
+    assert!(bad.challenge().contains(r#"error="invalid_token""#));
 }
 
 #[rocket::async_test]
