@@ -37,13 +37,16 @@ fn is_request_id(text: &str) -> bool {
 }
 
 /// The address of the client: of the peer, or, where the peer is a trusted proxy, the last address in
-/// `X-Forwarded-For` that is not one (requirement H8).
+/// `X-Forwarded-For` that is not one, or, without that header, the one in `X-Real-IP` (requirement H8).
 pub(crate) fn client_ip(request: &Request<'_>, shild: &Shild) -> Option<IpAddr> {
     let peer = request.remote()?.ip().to_canonical();
-    let forwarded = request
-        .headers()
-        .get("X-Forwarded-For")
-        .flat_map(|line| line.split(','));
+    let headers = request.headers();
+    let name = if headers.contains("X-Forwarded-For") {
+        "X-Forwarded-For"
+    } else {
+        "X-Real-IP"
+    };
+    let forwarded = headers.get(name).flat_map(|line| line.split(','));
     Some(client_of(peer, &forwarded.collect::<Vec<_>>(), |ip| {
         shild.settings().trusts_proxy(ip)
     }))

@@ -80,7 +80,7 @@ async fn a_trusted_proxy_says_who_the_source_is() {
         let call = app.anonymous().post("/shild").form(&form);
         call.header(header, client).send().await
     };
-    for (header, net) in [("X-Forwarded-For", "203.0.113")] {
+    for (header, net) in [("X-Forwarded-For", "203.0.113"), ("X-Real-IP", "198.51.100")] {
         through(header, &format!("{net}.1")).await.expect(400);
         through(header, &format!("{net}.1")).await.expect(429);
         through(header, &format!("{net}.2")).await.expect(400);
