@@ -272,7 +272,13 @@ fn security(scopes: &[&str]) -> RequestHeaderInput {
 }
 
 fn refusals(generator: &mut OpenApiGenerator, scoped: bool) -> Responses {
-    let mut problems = vec![Problem::InvalidRequest, Problem::Unauthenticated, Problem::InvalidToken];
+    // Each guard looks into the store, which may be unavailable.
+    let mut problems = vec![
+        Problem::InvalidRequest,
+        Problem::Unauthenticated,
+        Problem::InvalidToken,
+        Problem::Unavailable,
+    ];
     if scoped {
         problems.push(Problem::InsufficientScope);
     }

@@ -166,7 +166,7 @@ fn protected_operations_name_their_scope_and_their_refusals() {
                 scopes.iter().all(|scope| known.contains_key(scope.as_str().unwrap())),
                 "{method} {path}"
             );
-            for status in ["400", "401", "403", "500"] {
+            for status in ["400", "401", "403", "500", "503"] {
                 assert!(operation["responses"][status].is_object(), "{method} {path}: {status}");
             }
         }
