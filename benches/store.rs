@@ -75,18 +75,13 @@ fn measure(
 fn user(number: u64) -> UserRecord {
     let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2E$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
     UserRecord {
-        id: UserId::from_bytes(u128::from(number).to_be_bytes()),
-        username: Username::parse(&format!("user{:016x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15)), 64)
-            .expect("a good name"),
         password_hash: Some(serde_json::from_value(hash.into()).expect("a PHC string")),
-        scopes: Scopes::registered(),
-        disabled: false,
-        created_at: Timestamp::from_millis(0),
-        updated_at: Timestamp::from_millis(0),
-        version: 1,
-        session_epoch: 0,
-        reset: None,
-        kept_session: None,
+        ..UserRecord::new(
+            UserId::from_bytes(u128::from(number).to_be_bytes()),
+            Username::parse(&format!("user{:016x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15)), 64)
+                .expect("a good name"),
+            Timestamp::from_millis(0),
+        )
     }
 }
 

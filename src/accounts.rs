@@ -209,17 +209,9 @@ impl Shild {
     ) -> UserRecord {
         let now = self.now();
         UserRecord {
-            id: UserId::generate(now, self.random()),
-            username,
             password_hash,
             scopes,
-            disabled: false,
-            created_at: now,
-            updated_at: now,
-            version: 1,
-            session_epoch: 0,
-            reset: None,
-            kept_session: None,
+            ..UserRecord::new(UserId::generate(now, self.random()), username, now)
         }
     }
 

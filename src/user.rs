@@ -62,6 +62,24 @@ pub struct KeptSession {
 }
 
 impl UserRecord {
+    /// A new user, with the scopes of whoever registers and without a password.
+    #[must_use]
+    pub fn new(id: UserId, username: Username, now: Timestamp) -> Self {
+        Self {
+            id,
+            username,
+            password_hash: None,
+            scopes: Scopes::registered(),
+            disabled: false,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+            session_epoch: 0,
+            reset: None,
+            kept_session: None,
+        }
+    }
+
     /// This user as it is after a change at `now`: the next version.
     #[must_use]
     pub fn next(&self, now: Timestamp) -> Self {

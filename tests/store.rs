@@ -72,19 +72,7 @@ fn name(text: &str) -> Username {
 }
 
 fn user(number: u8, username: &str) -> UserRecord {
-    UserRecord {
-        id: UserId::from_bytes(id(number)),
-        username: name(username),
-        password_hash: None,
-        scopes: Scopes::registered(),
-        disabled: false,
-        created_at: at(),
-        updated_at: at(),
-        version: 1,
-        session_epoch: 0,
-        reset: None,
-        kept_session: None,
-    }
+    UserRecord::new(UserId::from_bytes(id(number)), name(username), at())
 }
 
 fn session() -> SessionRecord {

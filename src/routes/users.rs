@@ -1,6 +1,6 @@
 //! Other people's accounts, for administrators.
 
-use rocket::{Route, State, delete, get, patch, post, routes};
+use rocket::{Route, State, delete, get, patch, post};
 use rocket_okapi::okapi::openapi3::OpenApi;
 use rocket_okapi::settings::OpenApiSettings;
 use rocket_okapi::{openapi, openapi_get_routes_spec};
@@ -26,13 +26,9 @@ use crate::users::{Change, NewAccount};
 pub(super) fn routes(settings: &OpenApiSettings) -> (Vec<Route>, OpenApi) {
     openapi_get_routes_spec![
         settings: list_users, create_user, read_user, update_user, delete_user, start_password_reset, list_user_sessions,
-        end_user_sessions
+        end_user_sessions,
+        end_user_session
     ]
-}
-
-/// What only the command line needs; not in the document.
-pub(super) fn unlisted() -> Vec<Route> {
-    routes![end_user_session]
 }
 
 /// Whose names are wanted.
@@ -287,7 +283,10 @@ async fn end_user_sessions(
     Ok(Done)
 }
 
-/// Ends one session of a user.
+/// # End one of a user's sessions
+///
+/// From the next request on its tokens are refused.
+#[openapi(tag = "Administration", operation_id = "end_user_session")]
 #[delete("/users/<user_id>/sessions/<session_id>")]
 async fn end_user_session(
     shild: &State<Shild>,

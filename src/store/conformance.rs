@@ -180,19 +180,7 @@ fn scopes(text: &str) -> Scopes {
 
 /// An ordinary user of version 1.
 fn user(number: u64, username: &str) -> UserRecord {
-    UserRecord {
-        id: user_id(number),
-        username: name(username),
-        password_hash: None,
-        scopes: scopes("user"),
-        disabled: false,
-        created_at: second(0),
-        updated_at: second(0),
-        version: 1,
-        session_epoch: 0,
-        reset: None,
-        kept_session: None,
-    }
+    UserRecord::new(user_id(number), name(username), second(0))
 }
 
 /// An enabled admin of version 1.

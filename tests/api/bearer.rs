@@ -166,6 +166,7 @@ async fn only_strict_v4_public_tokens_are_accepted() {
         panic!("{token}")
     };
     let long = format!("v4.public.{}.{footer}", "A".repeat(4096));
+    let altered = if body.ends_with('A') { 'B' } else { 'A' };
     for bad in [
         format!("v2.public.{body}.{footer}"),
         format!("v3.public.{body}.{footer}"),
@@ -176,7 +177,7 @@ async fn only_strict_v4_public_tokens_are_accepted() {
         format!("v4.public.{body}.{footer}="),
         format!("v4.public.{body}.{footer}.{footer}"),
         format!("v4.public.{body}.e30"),
-        format!("v4.public.{}A.{footer}", &body[..body.len() - 1]),
+        format!("v4.public.{}{altered}.{footer}", &body[..body.len() - 1]),
         long,
     ] {
         assert_eq!(me(&app.bearer(&bad)).await.expect(401).challenge(), INVALID, "{bad}");

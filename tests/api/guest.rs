@@ -44,7 +44,7 @@ fn theirs() -> &'static str {
     "theirs"
 }
 
-async fn stage() -> rocket::fairing::AdHoc {
+async fn stage() -> shild::Stage {
     Shild::builder(settings()).build().await.expect("it starts").stage()
 }
 

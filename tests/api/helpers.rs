@@ -119,15 +119,9 @@ impl App {
     /// A user with these scopes, signed in with all of them.
     pub(crate) async fn user_with(&self, name: &str, scopes: &str) -> Caller<'_> {
         let user = UserRecord {
-            id: UserId::generate(self.now(), &SystemRandom),
-            username: username(name),
             password_hash: Some(hash_of_password().await),
             scopes: Scopes::parse(scopes).expect("scopes"),
-            disabled: false,
-            created_at: self.now(),
-            updated_at: self.now(),
-            version: 1,
-            session_epoch: 0,
+            ..UserRecord::new(UserId::generate(self.now(), &SystemRandom), username(name), self.now())
         };
         let store: &dyn Store = &*self.store;
         store.create(&user).await.expect("the name is free");
