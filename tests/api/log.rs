@@ -6,7 +6,9 @@ use std::sync::Once;
 
 use rocket::http::Method;
 use rocket::{get, routes};
+use shild::audit::AuditFilter;
 use shild::log::{Format, Level, subscriber};
+use shild::store::Store;
 
 use crate::helpers::*;
 
@@ -48,7 +50,7 @@ fn breaks() -> &'static str {
 
 // H14
 #[rocket::async_test]
-async fn no_password_no_token_and_no_query_is_logged() {
+async fn no_password_no_token_and_no_query_is_logged_or_audited() {
     begin();
     let app = App::beside(routes![breaks]).await;
     let alice = app.user("alice").await;
@@ -100,6 +102,10 @@ async fn no_password_no_token_and_no_query_is_logged() {
     refresh(&app, alice.refresh_token()).await.expect(400);
     app.anonymous().get("/breaks?x=hunter2-query").send().await.expect(500);
 
+    let store: &dyn Store = &*app.store;
+    let audit = store.list_events(&AuditFilter::default(), None, 100).await.unwrap();
+    assert!(audit.len() >= 4, "{audit:?}");
+    let audit = serde_json::to_string(&audit).unwrap();
     let log = logged();
     // Level trace: something is there to be looked through.
     assert!(log.lines().count() >= 15, "{log}");
@@ -109,6 +115,7 @@ async fn no_password_no_token_and_no_query_is_logged() {
         .chain(["aHVudGVyMjpodW50ZXIy", "$argon2", "k4.secret", "?"])
     {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+        assert!(!audit.contains(secret), "{secret} is in the audit log:\n{audit}");
     }
 }
 

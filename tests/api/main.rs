@@ -10,6 +10,7 @@ mod log;
 mod matrix;
 mod me;
 mod methods;
+mod outage;
 mod register;
 mod throttle;
 mod token;

@@ -2,6 +2,7 @@
 
 use rocket::futures::future::join_all;
 use serde_json::json;
+use shild::testing::hashes;
 
 use crate::helpers::*;
 
@@ -210,7 +211,9 @@ async fn a_taken_name_is_told_only_after_the_password_was_looked_at() {
     let app = App::new().await;
     register(&app, "alice", PASSWORD).await.expect(201);
     register(&app, "alice", "password1").await.expect(422);
+    let before = hashes(&app.shild);
     let answer = register(&app, "alice", PASSWORD).await.expect(409);
+    assert_eq!(hashes(&app.shild) - before, 1);
     assert_eq!(answer.problem(), "username-taken");
     assert_eq!(answer.fault(), ("/username".to_owned(), "taken".to_owned()));
 }

@@ -3,6 +3,7 @@
 use base64ct::{Base64, Encoding};
 use rocket::http::Method;
 use shild::config::TokenPath;
+use shild::testing::hashes;
 
 use crate::helpers::*;
 
@@ -165,6 +166,34 @@ async fn whoever_cannot_sign_in_gets_one_and_the_same_answer() {
         ("alice", &"long".repeat(1000)),
     ] {
         assert_eq!(sign_in(&app, name, password).await.comparable(), wrong, "{name}");
+    }
+}
+
+// W8: whoever asks learns nothing from the time that it takes
+#[rocket::async_test]
+async fn whoever_cannot_sign_in_costs_one_hash() {
+    let app = App::with(|settings| settings.throttle.max_failures = 1).await;
+    for name in ["alice", "locked", "disabled", "deleted", "no-password"] {
+        app.user(name).await;
+    }
+    sign_in(&app, "locked", "wrong password").await.expect(400);
+    app.change("disabled", |user| user.disabled = true).await;
+    app.change("no-password", |user| user.password_hash = None).await;
+    app.delete("deleted").await;
+    for (name, password) in [
+        ("alice", PASSWORD),
+        ("alice", "wrong password"),
+        ("nobody", PASSWORD),
+        ("locked", PASSWORD),
+        ("disabled", PASSWORD),
+        ("deleted", PASSWORD),
+        ("no-password", PASSWORD),
+        ("not a name", PASSWORD),
+        ("alice", "\u{7}"),
+    ] {
+        let before = hashes(&app.shild);
+        sign_in(&app, name, password).await;
+        assert_eq!(hashes(&app.shild) - before, 1, "{name} {password:?}");
     }
 }
 

@@ -1,0 +1,37 @@
+//! A store that takes no changes: nothing is pretended to have been done (requirements H12, T20).
+
+use shild::store::Store;
+
+use crate::helpers::*;
+
+#[rocket::async_test]
+async fn what_cannot_be_stored_is_answered_503_and_when_to_come_again() {
+    let app = App::new().await;
+    let alice = app.user("alice").await;
+    let store: &dyn Store = &*app.store;
+    store.close().await.unwrap();
+
+    let problem = |answer: Answer| {
+        assert_eq!(answer.problem(), "unavailable");
+        assert_eq!(answer.header("Retry-After"), Some("2"), "{answer}");
+    };
+    problem(register(&app, "bertha", PASSWORD).await.expect(503));
+    problem(alice.post("/logout").send().await.expect(503));
+    problem(alice.delete("/user/me").send().await.expect(503));
+    problem(app.anonymous().get("/readyz").send().await.expect(503));
+
+    let form = [("token", alice.access_token())];
+    let revoked = app.anonymous().post("/revoke").form(&form).send().await;
+    for answer in [
+        sign_in(&app, "alice", PASSWORD).await,
+        refresh(&app, alice.refresh_token()).await,
+        revoked,
+    ] {
+        let answer = answer.expect(503);
+        assert_eq!(answer.oauth_error(), "temporarily_unavailable");
+        assert_eq!(answer.header("Retry-After"), Some("2"), "{answer}");
+    }
+    // The process answers, and what can be read is.
+    app.anonymous().get("/healthz").send().await.expect(200);
+    me(&alice).await.expect(200);
+}
