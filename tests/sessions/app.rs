@@ -107,7 +107,7 @@ impl App {
         Self { client, shild, clock }
     }
 
-    /// Ends it as a server ends; when this returns, nothing holds the store any more.
+    /// Ends it as a server ends; when this returns, nothing holds the store any more, on a runtime of one thread.
     pub(crate) async fn stop(self) {
         let Self { client, shild, .. } = self;
         shild.close().await.expect("the store can be written");

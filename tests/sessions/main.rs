@@ -4,5 +4,6 @@ mod app;
 mod ending;
 mod expiry;
 mod keys;
+mod machine;
 mod races;
 mod rotation;
