@@ -77,7 +77,7 @@ fn compose(token_path: &str) -> Mounted {
 
 /// The pages: documentation, and what problems mean.
 pub(crate) fn pages(document: &OpenApi) -> Vec<Route> {
-    own([docs::routes(document), problems::routes()].concat())
+    own([docs::routes(document), problems::routes(), users::unlisted()].concat())
 }
 
 /// What only an application that is all shild's has: something at `/`.

@@ -146,6 +146,8 @@ pub async fn assert_protected(rocket: Rocket<Build>, path: &str, scopes: &str) {
     assert!(status(&[&me]).await.class().is_success(), "with a good token");
     client.post("/logout").header(me.clone()).dispatch().await;
     assert_eq!(status(&[&me]).await, Status::Unauthorized, "after the sign-out");
+}
+
 /// How many password hashes this shild has computed: what an attempt costs, without a stopwatch (requirement W8).
 #[must_use]
 pub fn hashes(shild: &Shild) -> u64 {

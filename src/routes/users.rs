@@ -1,6 +1,6 @@
 //! Other people's accounts, for administrators.
 
-use rocket::{Route, State, delete, get, patch, post};
+use rocket::{Route, State, delete, get, patch, post, routes};
 use rocket_okapi::okapi::openapi3::OpenApi;
 use rocket_okapi::settings::OpenApiSettings;
 use rocket_okapi::{openapi, openapi_get_routes_spec};
@@ -26,9 +26,13 @@ use crate::users::{Change, NewAccount};
 pub(super) fn routes(settings: &OpenApiSettings) -> (Vec<Route>, OpenApi) {
     openapi_get_routes_spec![
         settings: list_users, create_user, read_user, update_user, delete_user, start_password_reset, list_user_sessions,
-        end_user_sessions,
-        end_user_session
+        end_user_sessions
     ]
+}
+
+/// What the command line alone needs; the contract, and so the document, does not have it.
+pub(super) fn unlisted() -> Vec<Route> {
+    routes![end_user_session]
 }
 
 /// Whose names are wanted.
@@ -283,10 +287,7 @@ async fn end_user_sessions(
     Ok(Done)
 }
 
-/// # End one of a user's sessions
-///
-/// From the next request on its tokens are refused.
-#[openapi(tag = "Administration", operation_id = "end_user_session")]
+/// Ends one session of a user.
 #[delete("/users/<user_id>/sessions/<session_id>")]
 async fn end_user_session(
     shild: &State<Shild>,
