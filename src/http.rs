@@ -3,6 +3,7 @@
 
 pub(crate) mod body;
 pub(crate) mod catch;
+mod cors;
 pub(crate) mod form;
 pub(crate) mod if_match;
 pub(crate) mod json;
@@ -72,6 +73,7 @@ impl Fairing for Frame {
         }
         let id = origin::request_id(request, shild);
         set_headers(response, id);
+        cors::allow(request, response, shild);
         if self.whole {
             log(request, response, id);
         }

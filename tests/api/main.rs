@@ -1,6 +1,7 @@
 //! The HTTP contract, over Rocket's local client and the store in memory. Each test cites the requirement that it shows.
 
 mod bearer;
+mod cors;
 mod docs;
 mod guest;
 mod headers;
