@@ -8,7 +8,7 @@ use crate::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
 use crate::config::Settings;
 use crate::error::{Error, Problem};
 use crate::origin::Origin;
-use crate::shild::{Shild, StartError, master_key, open_store};
+use crate::shild::{Shild, StartError, new_master_key, open_store};
 use crate::store::{Store, StoreError};
 use crate::token::MAX_SKEW;
 use crate::token::keyring::{KeyView, Keyring, KeyringRecord};
@@ -54,15 +54,16 @@ impl Keys {
     }
 }
 
-/// Makes new signing keys in place of those that cannot be unsealed any more, and, unless the settings hold one, a new master
-/// key if the file is gone. Everybody has to sign in again; no account is lost.
+/// Makes new signing keys in place of those there are, and, unless the settings hold one, a new master key in place of the
+/// one that is lost, damaged, or that others have seen. Everybody has to sign in again; no account is lost.
 ///
 /// # Errors
 /// What stops it, and what to do about it.
 pub async fn reset_keys(settings: Settings) -> Result<(), StartError> {
     let store = open_store(&settings).await?;
     let random = SystemRandom;
-    let master = master_key(&settings, true, &random)?;
+    // First the master key: if the second step is not reached, the next start says that the two do not fit.
+    let master = new_master_key(&settings, &random)?;
     let old = store.load_keys().await?.map(|record| record.revision);
     let mut record = Keyring::generate(SystemClock.now(), &random, &master.sealing_key()).record();
     record.revision = old.map_or(1, |revision| revision + 1);

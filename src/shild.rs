@@ -244,19 +244,34 @@ pub(crate) async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, St
 
 /// The master key of the settings; else that of the data directory, made there if nothing is sealed yet; in memory
 /// only with the memory store.
-pub(crate) fn master_key(settings: &Settings, may_create: bool, random: &dyn Random) -> Result<MasterKey, StartError> {
-    if let Some(text) = &settings.master_key {
-        return MasterKey::parse(text.expose())
-            .map_err(|error| StartError::Setting(format!("the setting master_key: {error}")));
-    }
-    if settings.store == StoreKind::Memory {
-        return Ok(MasterKey::generate(random));
+fn master_key(settings: &Settings, may_create: bool, random: &dyn Random) -> Result<MasterKey, StartError> {
+    if let Some(key) = kept_elsewhere(settings, random)? {
+        return Ok(key);
     }
     Ok(MasterKey::load_or_create(
         &master_key_path(settings),
         random,
         may_create,
     )?)
+}
+
+/// A master key that opens nothing yet, unless the settings hold one: that can only be changed there.
+pub(crate) fn new_master_key(settings: &Settings, random: &dyn Random) -> Result<MasterKey, StartError> {
+    if let Some(key) = kept_elsewhere(settings, random)? {
+        return Ok(key);
+    }
+    Ok(MasterKey::replace(&master_key_path(settings), random)?)
+}
+
+/// The master key, if it is not kept in the data directory.
+fn kept_elsewhere(settings: &Settings, random: &dyn Random) -> Result<Option<MasterKey>, StartError> {
+    if let Some(text) = &settings.master_key {
+        let key = MasterKey::parse(text.expose())
+            .map_err(|error| StartError::Setting(format!("the setting master_key: {error}")))?;
+        return Ok(Some(key));
+    }
+    let in_memory = settings.store == StoreKind::Memory;
+    Ok(in_memory.then(|| MasterKey::generate(random)))
 }
 
 /// Where the master key is kept when the settings hold none.

@@ -112,18 +112,50 @@ impl MasterKey {
         Zeroizing::new(keyed32(&self.0, &[purpose.as_bytes()]))
     }
 
-    /// Writes a file that is not there yet, whole or not at all: a half-written key would stop the next start.
+    /// Makes a key and writes it to the file at `path`, in place of whatever is there: a key that is lost, damaged, or that others
+    /// have seen. When this returns, the file is on the disk.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn replace(path: &Path, random: &dyn Random) -> Result<Self, MasterKeyError> {
+        let key = Self::generate(random);
+        let written = key.write_by(path, random, |draft, path| fs::rename(draft, path));
+        written.map(|()| key).map_err(|source| MasterKeyError::Io {
+            path: path.to_owned(),
+            doing: "replace",
+            source,
+        })
+    }
+
+    /// Writes a file that is not there yet.
     fn write_new(&self, path: &Path, random: &dyn Random) -> io::Result<()> {
+        // Unlike a rename, a link never replaces what is there.
+        self.write_by(path, random, |draft, path| {
+            let linked = fs::hard_link(draft, path);
+            linked.and(fs::remove_file(draft))
+        })
+    }
+
+    /// Writes a draft and makes `place` give it its name: the file is whole or not there, for a half-written key would stop the
+    /// next start.
+    fn write_by(
+        &self,
+        path: &Path,
+        random: &dyn Random,
+        place: impl FnOnce(&Path, &Path) -> io::Result<()>,
+    ) -> io::Result<()> {
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
         let draft = directory.join(format!(".master-key-{:016x}", u64::from_ne_bytes(random_bytes(random))));
-        let written = write_private(&draft, format!("{}\n", *self.to_text()).as_bytes())
-            // Unlike a rename, a link never replaces what is there.
-            .and_then(|()| fs::hard_link(&draft, path));
-        let removed = fs::remove_file(&draft);
-        written.and(removed)?;
+        let placed =
+            write_private(&draft, format!("{}\n", *self.to_text()).as_bytes()).and_then(|()| place(&draft, path));
+        if placed.is_err() {
+            // It may not be there; what counts is why.
+            let _ = fs::remove_file(&draft);
+        }
+        placed?;
         File::open(directory)?.sync_all()
     }
 }
@@ -247,6 +279,25 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(MasterKey::load(&path).unwrap().to_text(), first.to_text());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no draft is left");
+    }
+
+    // P13
+    #[cfg(unix)]
+    #[test]
+    fn whatever_is_there_can_be_replaced_by_a_new_key() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = temporary();
+        let path = directory.path().join("master.key");
+        for there in [None, Some("k4.local.half")] {
+            if let Some(text) = there {
+                fs::write(&path, text).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            }
+            let key = MasterKey::replace(&path, &SystemRandom).unwrap();
+            assert_eq!(MasterKey::load(&path).unwrap().to_text(), key.to_text());
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no draft is left");
+        }
     }
 
     // P13
