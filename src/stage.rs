@@ -164,15 +164,14 @@ async fn lift_off(rocket: &Rocket<Orbit>, whole: bool) {
     });
 }
 
-/// Tells people where it is, and the command line how to come in.
+/// Tells the command line how to come in, and people where it is: in this order, so that whoever has read the line finds both.
 fn announce(shild: &Shild, address: SocketAddr) {
-    println!("shild listens on http://{address}; documentation at http://{address}/docs");
     let settings = shild.settings();
-    if settings.store == StoreKind::Memory {
-        return;
-    }
-    if let Err(error) = shild.operator.write(&settings.data_dir, address) {
+    if settings.store != StoreKind::Memory
+        && let Err(error) = shild.operator.write(&settings.data_dir, address)
+    {
         let dir = settings.data_dir.display();
         tracing::warn!("the command line cannot reach this server: no credentials could be written to {dir}: {error}");
     }
+    println!("shild listens on http://{address}; documentation at http://{address}/docs");
 }
