@@ -1,0 +1,275 @@
+//! The real binary on a fresh directory: what it does, what it keeps, and what it says when it cannot.
+
+mod server;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use server::{PASSWORD, Server, member, run, shild};
+use shild::clock::SystemRandom;
+use shild::token::master::MasterKey;
+use tempfile::TempDir;
+
+fn home() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory can be made")
+}
+
+/// Runs it, expects exit code 1 and one line, and gives that.
+#[track_caller]
+fn complaint(home: &Path, args: &[&str]) -> String {
+    let (code, out, err) = run(shild(home, args));
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert_eq!(err.lines().count(), 1, "{err}");
+    err
+}
+
+#[test]
+fn the_four_things_of_the_tutorial_work_and_outlive_a_restart() {
+    let home = home();
+    let server = Server::start(home.path());
+    let user = server.register("juliet");
+    let tokens = server.sign_in("juliet");
+    let access = member(&tokens, "access_token");
+    assert_eq!(server.get("/user/me", Some(access)), (200, user.clone()));
+    assert_eq!(server.get("/user/me", None).0, 401);
+    let (status, page) = server.text("/docs/");
+    assert!(status == 200 && page.contains("swagger"), "{status} {page}");
+    let (status, document) = server.get("/openapi.json", None);
+    assert_eq!(status, 200);
+    assert!(document["paths"]["/shild"]["post"].is_object());
+    let (_, keys) = server.get("/keys", None);
+
+    // The issuer is where it listens, so it has to listen there again.
+    let port = server.port().to_owned();
+    server.stop();
+    let server = Server::start_on(home.path(), &port);
+    assert_eq!(
+        server.get("/user/me", Some(access)),
+        (200, user),
+        "user and session are there"
+    );
+    assert_eq!(server.get("/keys", None).1, keys);
+    let (status, next) = server.refresh(member(&tokens, "refresh_token"));
+    assert_eq!(status, 200, "{next}");
+    server.sign_in("juliet");
+    server.stop();
+}
+
+#[cfg(unix)]
+#[test]
+fn the_credentials_of_the_command_line_are_its_owners_only_and_gone_at_the_end() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let home = home();
+    let file = home.path().join("data/operator.json");
+    let server = Server::start(home.path());
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    server.stop();
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_request_in_flight_is_answered_before_the_end() {
+    let home = home();
+    let server = Server::start(home.path());
+    let body = format!(r#"{{"username":"juliet","password":"{PASSWORD}"}}"#);
+    let (first, rest) = body.split_at(10);
+    let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    write!(
+        stream,
+        "POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\nConnection: close\r\n\r\n",
+        body.len()
+    )
+    .unwrap();
+    // This says that the route is reading the body.
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(first.as_bytes()).unwrap();
+    server.terminate();
+    stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(stream.read(&mut [0]).is_err(), "nothing is answered to half a request");
+    stream.set_read_timeout(None).unwrap();
+    stream.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert!(server.ended().success());
+
+    let server = Server::start(home.path());
+    server.sign_in("juliet");
+    server.stop();
+}
+
+#[test]
+fn a_second_process_on_the_directory_is_refused() {
+    let home = home();
+    let server = Server::start(home.path());
+    let line = complaint(home.path(), &["serve", "--port", "0"]);
+    assert!(
+        line.contains("data") && line.contains("in use by another shild"),
+        "{line}"
+    );
+    server.register("juliet");
+    server.stop();
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let home = home();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let line = complaint(home.path(), &["serve", "--port", &address.port().to_string()]);
+    assert!(
+        line.contains(&address.to_string()) && line.contains("choose another with --address or --port"),
+        "{line}"
+    );
+    assert!(!home.path().join("data/operator.json").exists());
+}
+
+#[test]
+fn a_bad_setting_is_named_before_anything_is_made() {
+    let home = home();
+    let mut command = shild(home.path(), &["serve", "--port", "0"]);
+    command.env("SHILD_ACCESS_TOKEN_TTL", "soon");
+    let (code, _, err) = run(command);
+    assert_eq!(code, Some(1));
+    assert!(
+        err.contains("access_token_ttl = \"soon\"")
+            && err.contains("SHILD_ACCESS_TOKEN_TTL")
+            && err.lines().count() == 1,
+        "{err}"
+    );
+    assert!(!home.path().join("data").exists());
+}
+
+#[test]
+fn a_damaged_store_stops_the_start_with_what_to_do() {
+    let home = home();
+    let server = Server::start(home.path());
+    server.register("juliet");
+    server.stop();
+    fs::write(home.path().join("data/sled/conf"), "not what sled wrote").unwrap();
+    let line = complaint(home.path(), &["serve", "--port", "0"]);
+    assert!(line.contains("the store in data is damaged"), "{line}");
+    assert!(line.contains("bring back a backup"), "{line}");
+}
+
+/// Makes a server, does this to its master key, and expects that the start says so, that a reset of the keys makes it start
+/// again, that all tokens of before are refused, and that the account is still there.
+#[track_caller]
+fn assert_recovers(harm: impl FnOnce(&Path), said: &str) {
+    let home = home();
+    let server = Server::start(home.path());
+    server.register("juliet");
+    let tokens = server.sign_in("juliet");
+    let port = server.port().to_owned();
+    server.stop();
+
+    let file = home.path().join("data/master.key");
+    let lost = fs::read(&file).unwrap();
+    harm(&file);
+    let line = complaint(home.path(), &["serve", "--port", &port]);
+    assert!(line.contains(said), "{line}");
+    assert!(line.contains("`shild key reset`"), "it says what to do: {line}");
+
+    let (code, out, err) = run(shild(home.path(), &["key", "reset"]));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("everybody has to sign in again"), "{out}");
+    assert_ne!(fs::read(&file).unwrap(), lost, "the lost key opens nothing any more");
+    let server = Server::start_on(home.path(), &port);
+    assert_eq!(server.get("/user/me", Some(member(&tokens, "access_token"))).0, 401);
+    assert_eq!(server.refresh(member(&tokens, "refresh_token")).0, 400);
+    server.sign_in("juliet");
+    server.stop();
+}
+
+// P13
+#[test]
+fn a_missing_master_key_costs_sign_ins_and_no_account() {
+    assert_recovers(
+        |file| fs::remove_file(file).unwrap(),
+        "there is no master key at data/master.key",
+    );
+}
+
+// P13
+#[test]
+fn a_wrong_master_key_costs_sign_ins_and_no_account() {
+    let other = MasterKey::generate(&SystemRandom).to_text();
+    assert_recovers(
+        |file| fs::write(file, other.as_bytes()).unwrap(),
+        "the master key is not the one that sealed it",
+    );
+}
+
+// P13
+#[test]
+fn a_damaged_master_key_costs_sign_ins_and_no_account() {
+    assert_recovers(
+        |file| fs::write(file, "k4.local.half").unwrap(),
+        "data/master.key holds no master key",
+    );
+}
+
+// P13
+#[cfg(unix)]
+#[test]
+fn a_master_key_that_others_may_have_read_can_be_replaced() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    assert_recovers(
+        |file| fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap(),
+        "so others may get at it",
+    );
+}
+
+fn keys(home: &Path, args: &[&str]) -> Vec<String> {
+    let (code, out, err) = run(shild(home, &[&["key"], args].concat()));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{args:?}");
+    out.lines()
+        .map(|line| line.split_whitespace().next().expect("a kid").to_owned())
+        .collect()
+}
+
+// P12
+#[test]
+fn keys_are_managed_with_the_server_and_without() {
+    let home = home();
+    let first = keys(home.path(), &["list"]);
+    assert_eq!(first.len(), 1, "made on the spot");
+    let both = keys(home.path(), &["rotate"]);
+    assert!(both.len() == 2 && both[0] == first[0]);
+
+    let server = Server::start(home.path());
+    server.register("juliet");
+    let tokens = server.sign_in("juliet");
+    let access = member(&tokens, "access_token");
+    assert_eq!(keys(home.path(), &["list"]), both);
+    let three = keys(home.path(), &["rotate"]);
+    assert_eq!(three[..2], both);
+    assert_eq!(server.get("/user/me", Some(access)).0, 200);
+    // The listing as JSON is what the server says.
+    let (_, json, _) = run(shild(home.path(), &["key", "list", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json, server.get("/keys", None).1["keys"]);
+    assert_eq!(keys(home.path(), &["retire", &both[1]]), [first[0].as_str(), &three[2]]);
+    assert_eq!(server.get("/user/me", Some(access)).0, 401);
+    assert!(complaint(home.path(), &["key", "retire", &both[1]]).contains("no signing key with this id"));
+    assert!(complaint(home.path(), &["key", "reset"]).contains("stop it first"));
+    let port = server.port().to_owned();
+    server.stop();
+
+    let left = keys(home.path(), &["retire", &three[2]]);
+    assert!(left.len() == 2 && left[0] == first[0] && !three.contains(&left[1]));
+    assert!(complaint(home.path(), &["key", "retire", "nonsense"]).contains("no signing key with this id"));
+    let server = Server::start_on(home.path(), &port);
+    let (status, next) = server.refresh(member(&tokens, "refresh_token"));
+    assert_eq!(status, 200, "sessions go on: {next}");
+    assert_eq!(keys(home.path(), &["list"]), left);
+    server.stop();
+}
