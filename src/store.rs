@@ -1,8 +1,8 @@
 //! What shild keeps, and the contract of whoever keeps it.
 //!
 //! # The contract
-//! A store implements [`UserStore`], [`SessionStore`], [`KeyStore`], [`AuditLog`], [`FailureStore`] and
-//! [`Store`]. Of every method this holds:
+//! A store implements [`UserStore`], [`SessionStore`], [`KeyStore`], [`AuditLog`], [`FailureStore`],
+//! [`SnapshotStore`], [`VerifyStore`] and [`Store`]. Of every method this holds:
 //! - **Atomic.** A change is made whole or not at all. [`StoreError::Conflict`], [`StoreError::Stale`] and
 //!   [`StoreError::LastAdmin`] mean that nothing was changed; [`StoreError::Unavailable`] that the change may
 //!   have been made or not, but never a part of it.
@@ -11,18 +11,19 @@
 //! - **Linearizable.** What was acknowledged is seen by every call that begins later.
 //! - **Absence is `None`, damage is not absence.** A record that cannot be read is
 //!   [`StoreError::Corrupt`].
-//! - Nothing is borrowed or held open between two calls, so a database server can be behind it.
+//! - Nothing but a [`Snapshot`] is borrowed or held open between two calls, so a database server can be behind it.
 //!
 //! [`conformance`] is the contract as a test suite that any store can be held to.
 
 pub mod conformance;
 pub mod memory;
 pub mod sled;
+mod snapshot;
+mod verify;
 
 use std::fmt;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditEvent, AuditFilter};
 use crate::clock::Timestamp;
@@ -33,6 +34,8 @@ use crate::user::{EventId, SessionId, UserId, UserRecord, Username};
 
 pub use self::memory::MemoryStore;
 pub use self::sled::SledStore;
+pub use self::snapshot::{Sections, Snapshot, SnapshotStore};
+pub use self::verify::{Counts, Finding, MAX_FINDINGS, Progress, Verification, VerifyStore};
 
 /// The most items that one page of any list may be asked for.
 pub const MAX_PAGE: usize = 1000;
@@ -261,7 +264,9 @@ pub trait FailureStore: Send + Sync + 'static {
 
 /// Everything shild needs of a store.
 #[async_trait]
-pub trait Store: UserStore + SessionStore + KeyStore + AuditLog + FailureStore + fmt::Debug {
+pub trait Store:
+    UserStore + SessionStore + KeyStore + AuditLog + FailureStore + SnapshotStore + VerifyStore + fmt::Debug
+{
     /// Whether it can be read and written now, tried by writing and reading.
     ///
     /// # Errors
@@ -279,15 +284,4 @@ pub trait Store: UserStore + SessionStore + KeyStore + AuditLog + FailureStore +
 /// `limit` as every list clamps it: 1..=[`MAX_PAGE`].
 pub(crate) fn page_len(limit: usize) -> usize {
     limit.clamp(1, MAX_PAGE)
-}
-
-/// How many records of a kind there are; what `verify` and the metrics say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
-    /// Users.
-    pub users: u64,
-    /// Sessions, whether alive or not.
-    pub sessions: u64,
-    /// Enabled users with the scope `admin`.
-    pub enabled_admins: u64,
 }

@@ -11,7 +11,8 @@ use shild::session::SessionRecord;
 use shild::store::conformance::{Subject, block_on};
 use shild::store::sled::{OpenError, SledOptions};
 use shild::store::{
-    AuditLog, FailureStore, KeyStore, MemoryStore, SessionStore, SledStore, Store, StoreError, UserStore,
+    AuditLog, FailureStore, KeyStore, MemoryStore, Sections, SessionStore, SledStore, SnapshotStore, Store, StoreError,
+    UserStore, VerifyStore,
 };
 use shild::throttle::Failures;
 use shild::token::keyring::KeyringRecord;
@@ -371,4 +372,143 @@ fn damaged_files_are_an_error_or_the_truth_but_never_a_panic_or_a_lie() {
             }
         }
     }
+}
+
+/// What [`fill`] made, damaged, opened and walked: which records were found, and what is wrong with them.
+fn findings_after(damage: impl FnOnce(&Path)) -> Vec<(String, String)> {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(fill(dir.path()));
+    damage(dir.path());
+    let found = block_on(open(dir.path()).unwrap().verify(Arc::new(|_, _| {}))).unwrap();
+    found
+        .findings
+        .into_iter()
+        .map(|finding| (finding.record, finding.detail))
+        .collect()
+}
+
+#[track_caller]
+fn assert_found(damage: impl FnOnce(&Path), expected: &[(&str, &str)]) {
+    let found = findings_after(damage);
+    let as_expected = found.len() == expected.len()
+        && found
+            .iter()
+            .zip(expected)
+            .all(|((record, detail), (expected, words))| record == expected && detail.contains(words));
+    assert!(as_expected, "{found:#?} instead of {expected:#?}");
+}
+
+const ONE: &str = "01010101-0101-0101-0101-010101010101";
+
+#[test]
+fn an_undamaged_store_has_no_findings() {
+    assert_found(|_| {}, &[]);
+}
+
+#[test]
+fn every_unreadable_record_is_found() {
+    let session = format!("sessions/{ONE}/{ONE}");
+    let records: [(&str, &[u8], String); 8] = [
+        ("users", &id(1), format!("users/{ONE}")),
+        ("usernames", b"juliet", "usernames/juliet".to_owned()),
+        ("skeletons", b"juliet", "skeletons/juliet".to_owned()),
+        ("sessions", &[1; 32], session),
+        ("failures", &id(1), format!("failures/{ONE}")),
+        ("keys", b"keyring", "keys/keyring".to_owned()),
+        ("audit", &id(1), format!("audit/{ONE}")),
+        ("meta", b"events", "meta/events".to_owned()),
+    ];
+    for (tree, key, record) in records {
+        let found = findings_after(|dir| tamper(dir, tree, key, flip_last_bit));
+        assert!(
+            found
+                .iter()
+                .any(|(found, detail)| *found == record && detail == "the checksum does not match"),
+            "{record}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn names_and_users_that_do_not_lead_to_each_other_are_found() {
+    assert_found(
+        |dir| tamper(dir, "usernames", b"juliet", |_| None),
+        &[("usernames/juliet", "it does not lead to user 01010101")],
+    );
+    assert_found(
+        |dir| tamper(dir, "skeletons", b"rorneo", |_| None),
+        &[("skeletons/rorneo", "it does not lead to user 02020202")],
+    );
+    assert_found(
+        |dir| tamper(dir, "users", &id(1), |_| None),
+        &[
+            ("usernames/juliet", "it leads to user 01010101"),
+            ("skeletons/juliet", "it leads to user 01010101"),
+        ],
+    );
+}
+
+#[test]
+fn a_record_in_the_place_of_another_is_found() {
+    assert_found(
+        |dir| {
+            let other = record_under(dir, "users", &id(2));
+            tamper(dir, "users", &id(1), |_| Some(other));
+        },
+        &[
+            (&format!("users/{ONE}"), "the checksum does not match"),
+            ("usernames/juliet", "it leads to user 01010101"),
+            ("skeletons/juliet", "it leads to user 01010101"),
+        ],
+    );
+}
+
+#[test]
+fn numbers_that_are_not_what_was_counted_are_found() {
+    assert_found(
+        |dir| tamper(dir, "audit", &id(1), |_| None),
+        &[("meta/events", "it says 1, and there are 0")],
+    );
+    assert_found(
+        |dir| tamper(dir, "meta", b"enabled_admins", |_| None),
+        &[("meta/enabled_admins", "it is missing")],
+    );
+}
+
+#[test]
+fn a_snapshot_names_the_record_that_it_cannot_read() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(fill(dir.path()));
+    tamper(dir.path(), "users", &id(2), flip_last_bit);
+    block_on(async {
+        let store = open(dir.path()).unwrap();
+        let mut snapshot = store.snapshot(Sections::default()).await.unwrap();
+        assert_corrupt(
+            snapshot.next_users().await,
+            "users/02020202-0202-0202-0202-020202020202",
+        );
+    });
+}
+
+#[test]
+fn a_snapshot_leaves_nothing_in_the_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(async {
+        fill(dir.path()).await;
+        let names = || {
+            let mut names: Vec<_> = fs::read_dir(dir.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect();
+            names.sort();
+            names
+        };
+        let store = open(dir.path()).unwrap();
+        let before = names();
+        let snapshot = store.snapshot(Sections::default()).await.unwrap();
+        #[cfg(unix)]
+        assert_eq!(names(), before, "while it is read");
+        drop(snapshot);
+        assert_eq!(names(), before);
+    });
 }

@@ -29,6 +29,7 @@ mod accounts;
 mod audit;
 mod keys;
 mod sessions;
+mod snapshot;
 mod whole;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub use self::accounts::*;
 pub use self::audit::*;
 pub use self::keys::*;
 pub use self::sessions::*;
+pub use self::snapshot::*;
 pub use self::whole::*;
 use crate::clock::Timestamp;
 use crate::session::SessionRecord;
@@ -100,6 +102,11 @@ macro_rules! store_conformance {
                 an_event_is_added_once
                 events_are_trimmed_by_count
                 events_are_trimmed_by_age
+                a_snapshot_of_an_empty_store_is_empty
+                a_snapshot_shows_everything_in_order
+                later_changes_do_not_show_in_a_snapshot
+                a_snapshot_under_load_is_of_one_moment
+                a_sound_store_verifies
                 a_dropped_future_disturbs_nothing
                 a_store_in_use_checks_out
                 a_closed_store_takes_no_change
@@ -240,6 +247,7 @@ mod tests {
             include_str!("conformance/sessions.rs"),
             include_str!("conformance/keys.rs"),
             include_str!("conformance/audit.rs"),
+            include_str!("conformance/snapshot.rs"),
             include_str!("conformance/whole.rs"),
         ];
         let written = clauses

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::vec;
 
 use async_trait::async_trait;
 
@@ -11,7 +12,8 @@ use crate::audit::{AuditEvent, AuditFilter};
 use crate::clock::Timestamp;
 use crate::session::SessionRecord;
 use crate::store::{
-    AuditLog, Conflict, FailureStore, KeyStore, MAX_PAGE, SessionStore, Store, StoreError, UserStore, page_len,
+    AuditLog, Conflict, Counts, FailureStore, KeyStore, MAX_PAGE, Progress, Sections, SessionStore, Snapshot,
+    SnapshotStore, Store, StoreError, UserStore, Verification, VerifyStore, page_len,
 };
 use crate::throttle::Failures;
 use crate::token::keyring::KeyringRecord;
@@ -92,6 +94,32 @@ impl State {
         } else {
             Ok(())
         }
+    }
+
+    fn verify(&self) -> Verification {
+        let mut found = Verification::default();
+        let number = |count: usize| count as u64;
+        let nobody = |user: &UserId| !self.users.contains_key(user);
+        found.counts = Counts {
+            users: number(self.users.len()),
+            enabled_admins: number(self.users.values().filter(|user| user.is_enabled_admin()).count()),
+            sessions: number(self.sessions.len()),
+            sessions_of_nobody: number(self.sessions.keys().filter(|(user, _)| nobody(user)).count()),
+            failures: number(self.failures.len()),
+            failures_of_nobody: number(self.failures.keys().filter(|user| nobody(user)).count()),
+            events: number(self.events.len()),
+        };
+        let mut expected = [("usernames", BTreeMap::new()), ("skeletons", BTreeMap::new())];
+        for user in self.users.values() {
+            expected[0].1.insert(user.username.as_str().to_owned(), user.id);
+            expected[1].1.insert(user.username.skeleton(), user.id);
+        }
+        for ((tree, expected), index) in expected.iter().zip([&self.usernames, &self.skeletons]) {
+            if expected != index {
+                found.found(*tree, "they do not lead to the users whose they are");
+            }
+        }
+        found
     }
 
     fn put_user(&mut self, user: &UserRecord) {
@@ -362,6 +390,57 @@ impl FailureStore for MemoryStore {
             }
         }
         Ok(())
+    }
+}
+
+/// A copy of the records that were asked for.
+struct MemorySnapshot {
+    users: vec::IntoIter<UserRecord>,
+    sessions: vec::IntoIter<SessionRecord>,
+    events: vec::IntoIter<AuditEvent>,
+}
+
+/// Copies of these records, or none of them.
+fn copies<K, T: Clone>(records: &BTreeMap<K, T>, wanted: bool) -> vec::IntoIter<T> {
+    let wanted = if wanted { usize::MAX } else { 0 };
+    let copies: Vec<T> = records.values().take(wanted).cloned().collect();
+    copies.into_iter()
+}
+
+#[async_trait]
+impl SnapshotStore for MemoryStore {
+    async fn snapshot(&self, sections: Sections) -> Result<Box<dyn Snapshot>, StoreError> {
+        let state = self.read();
+        Ok(Box::new(MemorySnapshot {
+            users: copies(&state.users, true),
+            sessions: copies(&state.sessions, sections.sessions),
+            events: copies(&state.events, sections.events),
+        }))
+    }
+}
+
+#[async_trait]
+impl Snapshot for MemorySnapshot {
+    async fn next_users(&mut self) -> Result<Vec<UserRecord>, StoreError> {
+        Ok(self.users.by_ref().take(MAX_PAGE).collect())
+    }
+
+    async fn next_sessions(&mut self) -> Result<Vec<SessionRecord>, StoreError> {
+        Ok(self.sessions.by_ref().take(MAX_PAGE).collect())
+    }
+
+    async fn next_events(&mut self) -> Result<Vec<AuditEvent>, StoreError> {
+        Ok(self.events.by_ref().take(MAX_PAGE).collect())
+    }
+}
+
+#[async_trait]
+impl VerifyStore for MemoryStore {
+    async fn verify(&self, progress: Progress) -> Result<Verification, StoreError> {
+        let found = self.read().verify();
+        let records = found.counts.users + found.counts.sessions + found.counts.failures + found.counts.events;
+        progress(records, records);
+        Ok(found)
     }
 }
 

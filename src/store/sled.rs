@@ -15,9 +15,12 @@
 //! | `meta` | see `record::meta` | number |
 
 mod change;
+mod copy;
 mod engine;
 mod open;
 mod record;
+mod snapshot;
+mod verify;
 mod writer;
 
 use std::fmt;
@@ -32,11 +35,15 @@ use self::change::{Change, session_key};
 use self::engine::Engine;
 pub use self::open::{OpenError, SledOptions};
 use self::record::{KEYRING, Tree, meta};
+use self::snapshot::SledSnapshot;
 use self::writer::Writer;
 use crate::audit::{AuditEvent, AuditFilter};
 use crate::clock::Timestamp;
 use crate::session::SessionRecord;
-use crate::store::{AuditLog, FailureStore, KeyStore, MAX_PAGE, SessionStore, Store, StoreError, UserStore, page_len};
+use crate::store::{
+    AuditLog, FailureStore, KeyStore, MAX_PAGE, Progress, Sections, SessionStore, Snapshot, SnapshotStore, Store,
+    StoreError, UserStore, Verification, VerifyStore, page_len,
+};
 use crate::throttle::Failures;
 use crate::token::keyring::KeyringRecord;
 use crate::user::{EventId, SessionId, UserId, UserRecord, Username};
@@ -343,6 +350,22 @@ impl FailureStore for SledStore {
 
     async fn put_failures(&self, counts: &[(UserId, Option<Failures>)]) -> Result<(), StoreError> {
         self.writer.submit(Change::PutFailures(counts.to_vec())).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for SledStore {
+    async fn snapshot(&self, sections: Sections) -> Result<Box<dyn Snapshot>, StoreError> {
+        let copies = self.writer.copy(snapshot::trees(sections), &self.dir).await?;
+        Ok(Box::new(SledSnapshot::new(copies)))
+    }
+}
+
+#[async_trait]
+impl VerifyStore for SledStore {
+    async fn verify(&self, progress: Progress) -> Result<Verification, StoreError> {
+        let copies = self.writer.copy(Tree::ALL.to_vec(), &self.dir).await?;
+        self.scan(move |_| verify::verify(copies, progress)).await
     }
 }
 

@@ -75,6 +75,21 @@ impl Engine {
         })
     }
 
+    /// Hands each record of a tree, as it lies there, with its key to `visit`, in order of keys.
+    pub(super) fn each_raw(
+        &self,
+        tree: Tree,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        guarded(|| {
+            for found in &self.trees[tree.index()] {
+                let (key, record) = found.map_err(|error| unavailable(&error))?;
+                visit(&key, &record)?;
+            }
+            Ok(())
+        })
+    }
+
     /// The user with this name.
     pub(super) fn user_by_name(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
         let Some(id) = self.get::<UserId>(Tree::Usernames, name.as_bytes())? else {

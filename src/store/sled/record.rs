@@ -88,9 +88,14 @@ impl Tree {
     /// The error for a damaged record of this tree.
     pub(super) fn corrupt(self, key: &[u8], detail: impl Into<String>) -> StoreError {
         StoreError::Corrupt {
-            record: format!("{}/{}", self.name(), self.show(key)),
+            record: self.record_name(key),
             detail: detail.into(),
         }
+    }
+
+    /// How a record of this tree is called where people read it.
+    pub(super) fn record_name(self, key: &[u8]) -> String {
+        format!("{}/{}", self.name(), self.show(key))
     }
 
     /// A key as a person can read it: text, ids, or else hexadecimal.

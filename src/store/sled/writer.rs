@@ -7,6 +7,7 @@
 //! since sled splits pages while reading. So after one, nothing is tried until a restart.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::{io, mem};
@@ -14,7 +15,9 @@ use std::{io, mem};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::change::Change;
+use super::copy::TreeCopy;
 use super::engine::{Engine, EngineError, panic_text};
+use super::record::Tree;
 use crate::store::StoreError;
 
 /// The most requests that wait; the next one waits for room.
@@ -32,7 +35,15 @@ type Answer = Result<usize, StoreError>;
 
 enum Message {
     Change(Change, oneshot::Sender<Answer>),
+    Copy(Copying),
     Close,
+}
+
+/// A request for copies of trees as they are between two transactions.
+struct Copying {
+    trees: Vec<Tree>,
+    dir: PathBuf,
+    answer: oneshot::Sender<Result<Vec<TreeCopy>, StoreError>>,
 }
 
 /// The handle of the thread. Dropped, it waits until everything queued is done.
@@ -66,13 +77,25 @@ impl Writer {
     /// Makes the change and waits until it is on disk. If the future is dropped, the change is
     /// made or not, and nobody is told.
     pub(super) async fn submit(&self, change: Change) -> Answer {
-        let closed = || StoreError::Unavailable("the store is closed".to_owned());
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(closed)?;
         queue
             .send(Message::Change(change, answer))
             .await
             .map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Copies of these trees, all as they are at one moment, in files on the file system of `dir`.
+    pub(super) async fn copy(&self, trees: Vec<Tree>, dir: &Path) -> Result<Vec<TreeCopy>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(closed)?;
+        let request = Copying {
+            trees,
+            dir: dir.to_owned(),
+            answer,
+        };
+        queue.send(Message::Copy(request)).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }
 
@@ -86,6 +109,10 @@ impl Writer {
         while end.changed().await.is_ok() {}
         end.borrow().clone()
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".to_owned())
 }
 
 impl Drop for Writer {
@@ -107,7 +134,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, mut requests: mpsc::Receiver<Message>) -> Result<(), StoreError> {
-        let (mut changes, mut answers) = (Vec::new(), Vec::new());
+        let (mut changes, mut answers, mut copies) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(first) = requests.blocking_recv() {
             let (mut next, mut weight) = (Some(first), 0);
             while let Some(message) = next {
@@ -117,19 +144,22 @@ impl Worker {
                         changes.push(change);
                         answers.push(answer);
                     }
+                    Message::Copy(request) => copies.push(request),
                     Message::Close => requests.close(),
                 }
                 let full = changes.len() >= MAX_BATCH || weight >= MAX_WEIGHT;
                 next = if full { None } else { requests.try_recv().ok() };
             }
-            if changes.is_empty() {
-                continue;
+            if !changes.is_empty() {
+                let results = self.perform(&changes);
+                changes.clear();
+                for (answer, result) in mem::take(&mut answers).into_iter().zip(results) {
+                    // An error means that nobody waits for it any more.
+                    let _ = answer.send(result);
+                }
             }
-            let results = self.perform(&changes);
-            changes.clear();
-            for (answer, result) in mem::take(&mut answers).into_iter().zip(results) {
-                // An error means that nobody waits for it any more.
-                let _ = answer.send(result);
+            for Copying { trees, dir, answer } in copies.drain(..) {
+                let _ = answer.send(self.copy(&trees, &dir));
             }
         }
         self.finish()
@@ -152,6 +182,17 @@ impl Worker {
         log::error!("the store: {cause}");
         self.halted = Some(cause.clone());
         all_failed(cause)
+    }
+
+    /// Copies of these trees. That they cannot be made is no reason to write nothing more.
+    fn copy(&self, trees: &[Tree], dir: &Path) -> Result<Vec<TreeCopy>, StoreError> {
+        if let Some(cause) = &self.halted {
+            return Err(StoreError::Unavailable(cause.clone()));
+        }
+        trees
+            .iter()
+            .map(|tree| TreeCopy::of(&self.engine, *tree, dir))
+            .collect()
     }
 
     /// What is left to do at the end: nothing is waiting, so only what sled does by itself.
