@@ -6,13 +6,16 @@ mod audit;
 mod completions;
 mod config;
 mod door;
+mod export;
 mod healthcheck;
 mod key;
 mod openapi;
+mod progress;
 mod serve;
 mod session;
 mod table;
 mod user;
+mod verify;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -124,6 +127,14 @@ enum Verb {
     },
     /// Read the audit log, newest first.
     Audit(audit::AuditArgs),
+    /// Write all users, with the hashes of their passwords, to a file.
+    Export(export::ExportArgs),
+    /// Walk over the whole store and say what disagrees; exit with 1 if anything does.
+    Verify {
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Manage the signing keys.
     Key {
         #[command(subcommand)]
@@ -203,6 +214,8 @@ fn run(
         Some(Verb::User { verb }) => user::run(&global.sources(outer), verb),
         Some(Verb::Session { verb }) => session::run(&global.sources(outer), &verb),
         Some(Verb::Audit(args)) => audit::run(&global.sources(outer), &args),
+        Some(Verb::Export(args)) => export::run(&global.sources(outer), &args),
+        Some(Verb::Verify { json }) => verify::run(&global.sources(outer), json),
         Some(Verb::Key { verb }) => key::run(&global.sources(outer), &verb),
     }
 }

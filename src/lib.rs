@@ -35,11 +35,12 @@ pub mod store;
 pub mod testing;
 pub mod throttle;
 pub mod token;
+pub mod transfer;
 pub mod user;
 mod users;
 
 pub use background::Rounds;
 pub use keys::reset_keys;
 pub use origin::Origin;
-pub use shild::{Builder, Shild, StartError};
+pub use shild::{Builder, Shild, StartError, verify_store};
 pub use stage::{Stage, openapi, stage};

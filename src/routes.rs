@@ -4,6 +4,7 @@ pub(crate) mod answer;
 mod audit;
 mod client;
 mod docs;
+mod export;
 mod health;
 mod keys;
 mod me;
@@ -14,6 +15,7 @@ mod register;
 mod sessions;
 mod token;
 mod users;
+mod verify;
 
 use rocket::Route;
 use rocket_okapi::okapi::merge::merge_specs;
@@ -59,9 +61,11 @@ fn compose(token_path: &str) -> Mounted {
         sessions::routes,
         users::routes,
         audit::routes,
+        export::routes,
         keys::routes,
         metadata::routes,
         health::routes,
+        verify::routes,
     ];
     for module in modules {
         let (routes, spec) = module(&settings);

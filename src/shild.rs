@@ -13,7 +13,7 @@ use crate::keys::Keys;
 use crate::operator::OperatorSecret;
 use crate::password::Hasher;
 use crate::store::sled::SledOptions;
-use crate::store::{MemoryStore, SledStore, Store, StoreError};
+use crate::store::{MemoryStore, Progress, SledStore, Store, StoreError, Verification};
 use crate::throttle::Throttle;
 use crate::token::keyring::OpenError;
 use crate::token::master::{MasterKey, MasterKeyError};
@@ -240,6 +240,17 @@ pub(crate) async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, St
             }
         }
     }
+}
+
+/// Opens the store of these settings, and looks at everything in it. Needs no keys; fails while another process has the store.
+///
+/// # Errors
+/// If the store cannot be opened or walked.
+pub async fn verify_store(settings: &Settings, progress: Progress) -> Result<Verification, StartError> {
+    let store = open_store(settings).await?;
+    let found = store.verify(progress).await;
+    store.close().await?;
+    Ok(found?)
 }
 
 /// The master key of the settings; else that of the data directory, made there if nothing is sealed yet; in memory

@@ -1,20 +1,25 @@
 //! The way in to what the verbs work on: the running server, or the store itself while no server runs. Either way a verb
 //! speaks HTTP to the same routes, so that it works alike and every rule is kept in one place.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use rocket::http::{Header, Method};
-use rocket::local::asynchronous::Client;
+use rocket::local::asynchronous::{Client, LocalRequest};
 use serde_json::Value;
 use shild::config::{Settings, Sources, rocket_figment};
 use shild::operator::Credentials;
 use shild::{Shild, log};
+use tokio::io::AsyncReadExt as _;
 use tokio::runtime::Runtime;
 
 use super::{Failure, runtime};
 
 /// How long the running server's answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How much of a long answer is read at once.
+const PIECE: usize = 64 * 1024;
 
 pub(super) enum Door {
     Server {
@@ -122,6 +127,30 @@ impl Door {
         Ok(())
     }
 
+    /// Gets an answer of any length and duration, and hands it piece by piece to `each`.
+    pub(super) fn stream(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+        match self {
+            Self::Server { agent, credentials } => {
+                let request = to_server(credentials, Method::Get, path).body(())?;
+                let request = agent.configure_request(request).timeout_global(None).build();
+                let mut response = agent.run(request)?;
+                let status = response.status().as_u16();
+                if status != 200 {
+                    answer(status, &response.body_mut().read_to_string()?)?;
+                }
+                let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
+                let mut buffer = vec![0; PIECE];
+                loop {
+                    match body.read(&mut buffer)? {
+                        0 => return Ok(()),
+                        len => each(&buffer[..len])?,
+                    }
+                }
+            }
+            Self::Store { store } => store.runtime.block_on(store.stream(path, &mut each)),
+        }
+    }
+
     /// Writes out what is not yet written. Dropping the door without it loses nothing that was acknowledged.
     pub(super) fn close(self) -> Result<(), Failure> {
         match self {
@@ -147,10 +176,7 @@ fn through_server(
     path: &str,
     body: Option<String>,
 ) -> Result<(u16, String), Failure> {
-    let request = ureq::http::Request::builder()
-        .method(method.as_str())
-        .uri(format!("{}{path}", credentials.address))
-        .header("Authorization", format!("Bearer {}", credentials.token.expose()));
+    let request = to_server(credentials, method, path);
     let mut response = match body {
         Some(body) => agent.run(request.header("Content-Type", "application/json").body(body)?)?,
         None => agent.run(request.body(())?)?,
@@ -158,13 +184,39 @@ fn through_server(
     Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
 }
 
+fn to_server(credentials: &Credentials, method: Method, path: &str) -> ureq::http::request::Builder {
+    ureq::http::Request::builder()
+        .method(method.as_str())
+        .uri(format!("{}{path}", credentials.address))
+        .header("Authorization", format!("Bearer {}", credentials.token.expose()))
+}
+
 impl Store {
-    async fn request(&self, method: Method, path: &str, body: Option<String>) -> (u16, String) {
+    fn to_itself(&self, method: Method, path: &str) -> LocalRequest<'_> {
         let token = format!("Bearer {}", self.shild.operator_token());
-        let mut request = self
-            .client
+        self.client
             .req(method, path.to_owned())
-            .header(Header::new("Authorization", token));
+            .header(Header::new("Authorization", token))
+    }
+
+    async fn stream(&self, path: &str, each: &mut impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut response = self.to_itself(Method::Get, path).dispatch().await;
+        let status = response.status().code;
+        if status != 200 {
+            answer(status, &response.into_string().await.unwrap_or_default())?;
+            return Ok(());
+        }
+        let mut buffer = vec![0; PIECE];
+        loop {
+            match response.read(&mut buffer).await? {
+                0 => return Ok(()),
+                len => each(&buffer[..len])?,
+            }
+        }
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Option<String>) -> (u16, String) {
+        let mut request = self.to_itself(method, path);
         if let Some(body) = body {
             request = request.header(rocket::http::ContentType::JSON).body(body);
         }
