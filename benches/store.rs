@@ -15,7 +15,7 @@ use shild::clock::Timestamp;
 use shild::store::conformance::block_on;
 use shild::store::sled::SledOptions;
 use shild::store::{MemoryStore, SledStore, Store};
-use shild::user::{Scopes, UserId, UserRecord, Username};
+use shild::user::{UserId, UserRecord, Username};
 use sled::Transactional;
 use tokio::task::JoinSet;
 

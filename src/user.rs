@@ -52,7 +52,8 @@ pub struct PendingReset {
 }
 
 /// A session that outlives the end of all the others of its user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct KeptSession {
     /// Which one.
     pub id: SessionId,

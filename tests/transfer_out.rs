@@ -44,18 +44,11 @@ fn at(second: u32) -> Timestamp {
 }
 
 fn user(number: u64, name: &str) -> UserRecord {
-    UserRecord {
-        id: UserId::from_bytes(u128::from(number).to_be_bytes()),
-        username: Username::parse(name, 64).unwrap(),
-        password_hash: None,
-        scopes: Scopes::registered(),
-        disabled: false,
-        created_at: at(0),
-        updated_at: at(0),
-        version: 1,
-        session_epoch: 0,
-        reset: None,
-    }
+    UserRecord::new(
+        UserId::from_bytes(u128::from(number).to_be_bytes()),
+        Username::parse(name, 64).unwrap(),
+        at(0),
+    )
 }
 
 /// Users, sessions and events in which every member has a value somewhere, and none somewhere else.
@@ -151,6 +144,7 @@ async fn bring_in(store: &dyn Store, text: &str) {
                     version: line.version.unwrap(),
                     session_epoch: line.session_epoch.unwrap(),
                     reset: line.reset.map(PendingReset::from),
+                    kept_session: line.kept_session,
                 };
                 store.create(&user).await.unwrap();
             }

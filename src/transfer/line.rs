@@ -11,7 +11,7 @@ use crate::audit::{Actor, AuditEvent, AuditKind};
 use crate::clock::Timestamp;
 use crate::password::PasswordHash;
 use crate::session::SessionRecord;
-use crate::user::{EventId, PendingReset, Scopes, SessionId, UserId, UserRecord};
+use crate::user::{EventId, KeptSession, PendingReset, Scopes, SessionId, UserId, UserRecord};
 
 /// What stands in [`Header::format`].
 pub const FORMAT: &str = "shild";
@@ -100,6 +100,9 @@ pub struct UserLine {
     /// A password reset that was started and not yet used.
     #[serde(default)]
     pub reset: Option<ResetLine>,
+    /// The session that stayed when the others ended at once.
+    #[serde(default)]
+    pub kept_session: Option<KeptSession>,
 }
 
 /// A password reset that was started.
@@ -193,6 +196,7 @@ impl From<UserRecord> for UserLine {
             version: Some(user.version),
             session_epoch: Some(user.session_epoch),
             reset: user.reset.map(ResetLine::from),
+            kept_session: user.kept_session,
         }
     }
 }
@@ -267,7 +271,7 @@ mod tests {
         let lines = [
             r#"{"kind":"header","format":"shild","version":1}"#.to_owned(),
             format!(
-                r#"{{"kind":"user","id":"{ID}","username":"juliet","password_hash":"$argon2id$…","scopes":["admin","user"],"disabled":false,"created_at":"2023-11-14T22:13:20.123Z","updated_at":"2023-11-14T22:13:20Z","version":18446744073709551615,"session_epoch":2,"reset":{{"digest":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","expires_at":"2023-11-14T22:13:20Z"}}}}"#
+                r#"{{"kind":"user","id":"{ID}","username":"juliet","password_hash":"$argon2id$…","scopes":["admin","user"],"disabled":false,"created_at":"2023-11-14T22:13:20.123Z","updated_at":"2023-11-14T22:13:20Z","version":18446744073709551615,"session_epoch":2,"reset":{{"digest":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","expires_at":"2023-11-14T22:13:20Z"}},"kept_session":{{"id":"{ID}","epoch":2}}}}"#
             ),
             format!(
                 r#"{{"kind":"session","user_id":"{ID}","id":"{ID}","revision":1,"epoch":0,"generation":3,"client_id":null,"user_agent":"a \"b\"","ip":"2001:db8::1","scopes":["user"],"created_at":"2023-11-14T22:13:20Z","auth_time":"2023-11-14T22:13:20Z","last_used_at":"2023-11-14T22:13:20Z","rotated_at":"2023-11-14T22:13:20Z","expires_at":"2023-11-14T22:13:20Z"}}"#
