@@ -71,7 +71,7 @@ impl Shild {
         let user = self.new_user(username, Some(hash), Scopes::registered());
         self.store.create(&user).await?;
         self.audit(AuditKind::Registered, Actor::User(user.id), origin, |event| {
-            event.user_id = Some(user.id)
+            event.user_id = Some(user.id);
         })
         .await?;
         Ok(user.view())
@@ -246,7 +246,7 @@ impl Shild {
     /// the wrong field. That it cannot be written down does not change the answer.
     async fn audit_failed_sign_in(&self, subject: Option<UserId>, origin: &Origin) {
         let failed = self.audit(AuditKind::SignInFailed, Actor::Anonymous, origin, |event| {
-            event.user_id = subject
+            event.user_id = subject;
         });
         if let Err(error) = failed.await {
             tracing::warn!(cause = %error, "a failed sign-in could not be written to the audit log");

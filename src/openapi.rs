@@ -36,7 +36,7 @@ the OAuth endpoints, which answer as RFC 6749 §5.2 has it. Access tokens are PA
 /// Mends what rocket_okapi leaves open: who we are, tags, the token endpoint's path, the errors of the OAuth endpoints,
 /// and the parameters whose type it cannot see.
 pub(crate) fn finish(mut spec: OpenApi, token_path: &str) -> OpenApi {
-    spec.openapi = "3.0.3".to_owned();
+    "3.0.3".clone_into(&mut spec.openapi);
     spec.info = Info {
         title: "shild".to_owned(),
         description: Some(DESCRIPTION.to_owned()),

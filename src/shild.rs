@@ -59,7 +59,6 @@ impl fmt::Debug for Shild {
 
 impl Shild {
     /// Begins to put one together.
-    #[must_use]
     pub fn builder(settings: Settings) -> Builder {
         Builder {
             settings,

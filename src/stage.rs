@@ -145,6 +145,7 @@ fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests]
     rocket
 }
 
+#[expect(clippy::unused_async, reason = "a fairing's callback is a future")]
 async fn lift_off(rocket: &Rocket<Orbit>, whole: bool) {
     let Some(shild) = rocket.state::<Shild>().cloned() else {
         return;

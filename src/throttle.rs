@@ -122,7 +122,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn network_of(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
-        v4 => v4,
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -184,7 +184,7 @@ impl Shild {
         if locked_now {
             let origin = Origin::default();
             self.audit(AuditKind::Locked, Actor::System, &origin, |event| {
-                event.user_id = Some(user)
+                event.user_id = Some(user);
             })
             .await?;
         }

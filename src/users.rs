@@ -223,7 +223,7 @@ impl Shild {
         .await
         .map_err(mine)?;
         self.audit(AuditKind::PasswordChanged, Actor::User(id), origin, |event| {
-            event.user_id = Some(id)
+            event.user_id = Some(id);
         })
         .await
     }
@@ -300,7 +300,7 @@ impl Shild {
         })?;
         self.clear_failures(user.id);
         self.audit(AuditKind::PasswordReset, Actor::Anonymous, origin, |event| {
-            event.user_id = Some(user.id)
+            event.user_id = Some(user.id);
         })
         .await
     }
@@ -317,7 +317,7 @@ impl Shild {
         })
         .await?;
         self.audit(AuditKind::SessionsEnded, actor, origin, |event| {
-            event.user_id = Some(id)
+            event.user_id = Some(id);
         })
         .await
     }

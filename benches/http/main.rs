@@ -73,7 +73,7 @@ fn measure() {
         "`/user/me`, requests/s",
         "bare Rocket route",
         "≥ 0.80",
-        requests.map(|load| load.per_second()),
+        requests.map(load::Load::per_second),
     );
     table.compare(
         "`/user/me`, p50 in µs",

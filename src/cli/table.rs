@@ -37,9 +37,10 @@ pub(super) fn show_one(item: &Value, json: bool) -> Result<(), Failure> {
         return Ok(print(&format!("{item}\n"))?);
     }
     let members = item.as_object().into_iter().flatten();
-    let lines: String = members
-        .map(|(name, value)| format!("{name:11} {}\n", cell(value)))
-        .collect();
+    let mut lines = String::new();
+    for (name, value) in members {
+        lines += &format!("{name:11} {}\n", cell(value));
+    }
     Ok(print(&lines)?)
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn decode(text: &[u8]) -> Result<Zeroizing<String>, OAuthError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text;
     while let [first, tail @ ..] = rest {
-        (rest, _) = match (first, tail) {
+        (rest, ()) = match (first, tail) {
             (b'+', _) => (tail, bytes.push(b' ')),
             (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 (after, bytes.push(hex(*high) << 4 | hex(*low)))
@@ -114,7 +114,7 @@ impl<'r, T: OAuthForm> FromData<'r> for Form<T> {
     }
 }
 
-impl<'r, T: OAuthForm> OpenApiFromData<'r> for Form<T> {
+impl<T: OAuthForm> OpenApiFromData<'_> for Form<T> {
     fn request_body(generator: &mut OpenApiGenerator) -> rocket_okapi::Result<RequestBody> {
         let schema = generator.json_schema::<T>();
         let media = MediaType {

@@ -20,7 +20,7 @@ impl<'r> FromRequest<'r> for IfMatch {
     }
 }
 
-impl<'r> OpenApiFromRequest<'r> for IfMatch {
+impl OpenApiFromRequest<'_> for IfMatch {
     fn from_request_input(
         generator: &mut OpenApiGenerator,
         _: String,

@@ -122,7 +122,7 @@ fn escape(name: &str) -> String {
     short.replace('~', "~0").replace('/', "~1")
 }
 
-impl<'r, T: DeserializeOwned + Send + JsonSchema> OpenApiFromData<'r> for JsonBody<T> {
+impl<T: DeserializeOwned + Send + JsonSchema> OpenApiFromData<'_> for JsonBody<T> {
     fn request_body(generator: &mut OpenApiGenerator) -> rocket_okapi::Result<RequestBody> {
         let schema = generator.json_schema::<T>();
         let media = MediaType {

@@ -84,7 +84,7 @@ impl<'r> FromRequest<'r> for Origin {
     }
 }
 
-impl<'r> OpenApiFromRequest<'r> for Origin {
+impl OpenApiFromRequest<'_> for Origin {
     fn from_request_input(_: &mut OpenApiGenerator, _: String, _: bool) -> rocket_okapi::Result<RequestHeaderInput> {
         Ok(RequestHeaderInput::None)
     }

@@ -86,7 +86,7 @@ impl<'r> FromRequest<'r> for BasicClient {
     }
 }
 
-impl<'r> OpenApiFromRequest<'r> for BasicClient {
+impl OpenApiFromRequest<'_> for BasicClient {
     fn from_request_input(_: &mut OpenApiGenerator, _: String, _: bool) -> rocket_okapi::Result<RequestHeaderInput> {
         Ok(RequestHeaderInput::None)
     }

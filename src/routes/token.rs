@@ -136,7 +136,8 @@ impl OpenApiResponderInner for OAuthFailure {
     fn responses(generator: &mut OpenApiGenerator) -> rocket_okapi::Result<Responses> {
         let mut responses = Responses::default();
         let retry = ("Retry-After", "After how many seconds to try again.");
-        let statuses: [(&str, &str, &[(&str, &str)]); 5] = [
+        type Header = (&'static str, &'static str);
+        let statuses: [(&str, &str, &[Header]); 5] = [
             ("400", "The request is refused; `error` says why (RFC 6749 §5.2).", &[]),
             (
                 "401",

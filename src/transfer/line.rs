@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use schemars::JsonSchema;
-use schemars::schema::RootSchema;
+use schemars::schema::{RootSchema, Schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::audit::{Actor, AuditEvent, AuditKind};
@@ -180,6 +180,13 @@ pub struct EventLine {
 pub fn schema() -> RootSchema {
     let mut schema = schemars::schema_for!(Line);
     schema.schema.metadata().title = Some("A line of an export of shild".to_owned());
+    // schemars loses this where it joins the tag to the members.
+    let kinds = schema.schema.subschemas().one_of.iter_mut().flatten();
+    for kind in kinds {
+        if let Schema::Object(kind) = kind {
+            kind.object().additional_properties = Some(Box::new(Schema::Bool(false)));
+        }
+    }
     schema
 }
 

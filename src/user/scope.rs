@@ -9,11 +9,11 @@ use schemars::schema::Schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// The most characters one scope may have [own].
-pub(super) const MAX_SCOPE_LEN: usize = 64;
+pub(super) const MAX_SCOPE_LEN: u8 = 64;
 
 /// The most scopes a set may have [own]: a token that carries them all stays well under the
 /// 4 KiB of requirement P11.
-pub(super) const MAX_SCOPES: usize = 32;
+pub(super) const MAX_SCOPES: u8 = 32;
 
 /// One scope: 1 to 64 characters of `scope-token` (RFC 6749 §3.3).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -40,7 +40,7 @@ impl Scope {
     /// If it is empty, too long, or has a character that RFC 6749 §3.3 does not allow.
     pub fn parse(text: &str) -> Result<Self, InvalidScope> {
         let allowed = |b: u8| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
-        if text.is_empty() || text.len() > MAX_SCOPE_LEN || !text.bytes().all(allowed) {
+        if text.is_empty() || text.len() > usize::from(MAX_SCOPE_LEN) || !text.bytes().all(allowed) {
             return Err(InvalidScope);
         }
         Ok(Self(text.to_owned()))
@@ -84,7 +84,7 @@ impl JsonSchema for Scope {
         let mut schema = String::json_schema(generator).into_object();
         let string = schema.string();
         string.min_length = Some(1);
-        string.max_length = Some(MAX_SCOPE_LEN as u32);
+        string.max_length = Some(MAX_SCOPE_LEN.into());
         string.pattern = Some(r"^[\x21\x23-\x5B\x5D-\x7E]+$".to_owned());
         schema.into()
     }
@@ -148,7 +148,7 @@ impl TryFrom<BTreeSet<Scope>> for Scopes {
     type Error = InvalidScope;
 
     fn try_from(set: BTreeSet<Scope>) -> Result<Self, InvalidScope> {
-        if set.len() > MAX_SCOPES {
+        if set.len() > usize::from(MAX_SCOPES) {
             Err(InvalidScope)
         } else {
             Ok(Self(set))
@@ -194,7 +194,7 @@ impl JsonSchema for Scopes {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = BTreeSet::<Scope>::json_schema(generator).into_object();
-        schema.array().max_items = Some(MAX_SCOPES as u32);
+        schema.array().max_items = Some(MAX_SCOPES.into());
         schema.into()
     }
 }
