@@ -72,16 +72,26 @@ fn the_credentials_of_the_command_line_are_its_owners_only_and_gone_at_the_end()
 }
 
 #[test]
+fn told_to_end_as_soon_as_it_listens_it_ends_as_at_any_other_time() {
+    let home = home();
+    for _ in 0..5 {
+        Server::start(home.path()).stop();
+        assert!(!home.path().join("data/operator.json").exists());
+    }
+}
+
+#[test]
 fn a_request_in_flight_is_answered_before_the_end() {
     let home = home();
     let server = Server::start(home.path());
-    let body = format!(r#"{{"username":"juliet","password":"{PASSWORD}"}}"#);
+    server.register("juliet");
+    let body = format!("grant_type=password&username=juliet&password={PASSWORD}");
     let (first, rest) = body.split_at(10);
     let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
     write!(
         stream,
-        "POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Expect: 100-continue\r\nConnection: close\r\n\r\n",
+        "POST /shild HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
         body.len()
     )
     .unwrap();
@@ -97,11 +107,13 @@ fn a_request_in_flight_is_answered_before_the_end() {
     stream.write_all(rest.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(server.ended().success());
 
+    let (_, tokens) = answer.split_once("\r\n\r\n").unwrap();
+    let tokens = serde_json::from_str(tokens).unwrap();
     let server = Server::start(home.path());
-    server.sign_in("juliet");
+    assert_eq!(server.refresh(member(&tokens, "refresh_token")).0, 200, "it was stored");
     server.stop();
 }
 
