@@ -118,6 +118,19 @@ async fn ended_sessions_are_gone_from_the_list() {
     assert_eq!(app.user(romeo.id).await.session_epoch, 0);
 }
 
+// T19
+#[tokio::test]
+async fn a_session_that_was_kept_once_is_not_kept_for_ever() {
+    let app = App::new().await;
+    let juliet = app.register("juliet").await;
+    let tokens = app.sign_in("juliet").await;
+    assert_eq!(app.delete_at("/user/me/sessions", &tokens.access).await.0, 204);
+    assert_eq!(app.me(&tokens.access).await, 200);
+    // Also if whoever moves the epoch on does not think of what was kept.
+    app.change_user(juliet.id, |user| user.session_epoch += 1).await;
+    assert_dead(&app, &tokens).await;
+}
+
 // T20
 #[tokio::test]
 async fn revoking_either_token_ends_the_session() {
