@@ -152,7 +152,7 @@ impl Client {
                 callers.push(caller);
             }
             let elapsed = start.elapsed();
-            let processor = server.processor_time() - processor;
+            let processor = server.processor_time().saturating_sub(processor);
             latencies.sort_unstable();
             let load = Load {
                 latencies,

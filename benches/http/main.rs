@@ -73,25 +73,25 @@ fn measure() {
         "`/user/me`, requests/s",
         "bare Rocket route",
         "≥ 0.80",
-        requests.map(load::Load::per_second),
+        &requests.map(Load::per_second),
     );
     table.compare(
         "`/user/me`, p50 in µs",
         "bare Rocket route",
         "",
-        requests.map(|load| load.micros(50)),
+        &requests.map(|load| load.micros(50)),
     );
     table.compare(
         "`/user/me`, p99 in µs",
         "bare Rocket route",
         "",
-        requests.map(|load| load.micros(99)),
+        &requests.map(|load| load.micros(99)),
     );
     table.compare(
         "`/user/me`, processor µs a request",
         "bare Rocket route",
         "",
-        requests.map(Load::processor_micros),
+        &requests.map(Load::processor_micros),
     );
     drop(bare);
 
@@ -99,7 +99,7 @@ fn measure() {
         "session checked, requests/s",
         "token alone checked",
         "",
-        session_check(&client),
+        &session_check(&client),
     );
 
     let sign_in = load::sign_in(USERNAME, PASSWORD);
@@ -111,7 +111,7 @@ fn measure() {
         "sign-ins/s, 8 connections",
         "bare Argon2id hashes/s, all cores",
         "≥ 0.95",
-        hashes,
+        &hashes,
     );
 
     table.plain("refreshes/s, 64 clients", &refreshes(&client, &shild));

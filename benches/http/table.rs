@@ -17,7 +17,7 @@ pub(crate) struct Table(Vec<[String; 5]>);
 
 impl Table {
     /// Medians, and the median of the ratios with the lowest and the highest.
-    pub(crate) fn compare(&mut self, what: &str, with: &str, aim: &str, pairs: Pairs<f64>) {
+    pub(crate) fn compare(&mut self, what: &str, with: &str, aim: &str, pairs: &Pairs<f64>) {
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.0.iter().copied().unzip();
         let ratios = Spread::of(pairs.0.iter().map(|(ours, theirs)| ours / theirs));
         self.0.push([
