@@ -24,7 +24,11 @@ impl IfMatch {
         if tags.is_empty() || tags.contains(&"*") {
             return Self::Any;
         }
-        let version = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+        let version = |tag: &&str| {
+            let version = tag.strip_prefix('"')?.strip_suffix('"')?.parse::<u64>().ok()?;
+            // Tags are compared byte by byte: "07" is not "7".
+            (format!("\"{version}\"") == **tag).then_some(version)
+        };
         Self::Versions(tags.iter().filter_map(version).collect())
     }
 }
@@ -38,6 +42,7 @@ mod tests {
         let admits = |header: &str, version| IfMatch::read(std::iter::once(header)).admits(version);
         assert!(IfMatch::read(std::iter::empty()).admits(7));
         assert!(admits("*", 7) && admits("\"7\"", 7) && admits("\"1\", \"7\"", 7));
+        assert!(!admits("\"07\"", 7) && !admits("\"+7\"", 7));
         assert!(!admits("\"8\"", 7) && !admits("W/\"7\"", 7) && !admits("7", 7) && !admits("", 7));
     }
 }
