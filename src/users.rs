@@ -158,10 +158,11 @@ impl Shild {
             .map_err(mine)
     }
 
-    /// Changes the name of whoever asks.
+    /// Changes the name of whoever asks. It counts for the source like a registration, for it too tells whether a name is
+    /// taken (decision D5).
     ///
     /// # Errors
-    /// As [`Shild::update_user`].
+    /// [`Problem::TooManyRequests`], and as [`Shild::update_user`].
     pub(crate) async fn update_own_account(
         &self,
         me: &SignedIn,
@@ -169,6 +170,9 @@ impl Shild {
         if_match: &IfMatch,
         origin: &Origin,
     ) -> Result<User, Error> {
+        if change.username.is_some() {
+            self.admit(origin)?;
+        }
         self.update_user(me.user.id, change, if_match, Actor::User(me.user.id), origin)
             .await
             .map_err(mine)

@@ -74,7 +74,7 @@ impl PasswordReset {
 
 failure! {
     UpdateFailure: BadRequest, InvalidRequest, Unauthenticated, InvalidToken, InsufficientScope, UsernameTaken, Stale,
-    PayloadTooLarge, UnsupportedMediaType, Unprocessable, Unavailable
+    PayloadTooLarge, UnsupportedMediaType, Unprocessable, TooManyRequests, Unavailable
 }
 
 failure! {
