@@ -95,8 +95,8 @@ impl Shild {
             Err(_) => self.hasher.verify(Password::empty(), None).await,
         }
         .map_err(Error::from)?;
-        let Some(user) = self.judge(found, &verdict).await? else {
-            self.audit_failed_sign_in(subject, origin).await;
+        let Some(user) = self.judge(found, &verdict, origin).await? else {
+            self.audit_failed_sign_in(Actor::Anonymous, subject, origin).await;
             return Err(OAuthError::invalid_grant());
         };
         let granted = match asked.scope {
@@ -116,10 +116,15 @@ impl Shild {
 
     /// Whoever may go on with this verdict: an enabled user with the right password who is not held back. Counts the
     /// failure or clears the count.
-    async fn judge(&self, found: Option<UserRecord>, verdict: &Verdict) -> Result<Option<UserRecord>, Error> {
+    async fn judge(
+        &self,
+        found: Option<UserRecord>,
+        verdict: &Verdict,
+        origin: &Origin,
+    ) -> Result<Option<UserRecord>, Error> {
         let Some(user) = found else { return Ok(None) };
         let right = *verdict != Verdict::Wrong;
-        let admitted = self.count_attempt(user.id, right).await?;
+        let admitted = self.count_attempt(user.id, right, origin).await?;
         Ok(Some(user).filter(|user| right && admitted && !user.disabled))
     }
 
@@ -244,10 +249,8 @@ impl Shild {
 
     /// The same work for a name that exists and one that does not; the name itself is not kept, for it may be a password in
     /// the wrong field. That it cannot be written down does not change the answer.
-    async fn audit_failed_sign_in(&self, subject: Option<UserId>, origin: &Origin) {
-        let failed = self.audit(AuditKind::SignInFailed, Actor::Anonymous, origin, |event| {
-            event.user_id = subject;
-        });
+    pub(crate) async fn audit_failed_sign_in(&self, actor: Actor, subject: Option<UserId>, origin: &Origin) {
+        let failed = self.audit(AuditKind::SignInFailed, actor, origin, |event| event.user_id = subject);
         if let Err(error) = failed.await {
             tracing::warn!(cause = %error, "a failed sign-in could not be written to the audit log");
         }

@@ -42,7 +42,7 @@ kinds! {
     Registered = "registered",
     /// Somebody signed in.
     SignedIn = "signed_in",
-    /// A sign-in failed.
+    /// A sign-in failed, or a change of password whose current one was not given rightly.
     SignInFailed = "sign_in_failed",
     /// An account was locked after too many failures.
     Locked = "locked",

@@ -146,7 +146,7 @@ impl Shild {
     ///
     /// # Errors
     /// [`Problem::Unavailable`](crate::error::Problem::Unavailable).
-    pub(crate) async fn count_attempt(&self, user: UserId, right: bool) -> Result<bool, Error> {
+    pub(crate) async fn count_attempt(&self, user: UserId, right: bool, origin: &Origin) -> Result<bool, Error> {
         let stored = if self.throttle.known(user) {
             None
         } else {
@@ -182,8 +182,7 @@ impl Shild {
             )
         };
         if locked_now {
-            let origin = Origin::default();
-            self.audit(AuditKind::Locked, Actor::System, &origin, |event| {
+            self.audit(AuditKind::Locked, Actor::System, origin, |event| {
                 event.user_id = Some(user);
             })
             .await?;

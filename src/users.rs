@@ -199,7 +199,8 @@ impl Shild {
             Err(_) => self.hasher.verify(Password::empty(), None).await?,
         };
         let right = verdict != Verdict::Wrong;
-        if !(self.count_attempt(id, right).await? && right) {
+        if !(self.count_attempt(id, right, origin).await? && right) {
+            self.audit_failed_sign_in(Actor::User(id), Some(id), origin).await;
             return Err(Error::new(Problem::WrongPassword, "The current password is wrong.").at(
                 "/current_password",
                 "wrong",
