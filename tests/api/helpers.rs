@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rocket::http::{Header, Method, Status};
@@ -19,6 +20,8 @@ use shild::token::master::MasterKey;
 use shild::user::{Scopes, UserId, UserRecord};
 use tokio::sync::OnceCell;
 
+use crate::unreliable::Unreliable;
+
 /// Strong enough for every policy, and the same for everybody unless a test says otherwise.
 pub(crate) const PASSWORD: &str = "wherefore art thou 7";
 
@@ -29,7 +32,10 @@ const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 pub(crate) struct App {
     pub(crate) client: Client,
     pub(crate) shild: Shild,
+    /// The store itself, to look behind shild's back.
     pub(crate) store: Arc<MemoryStore>,
+    /// While this is true, the store answers nothing to shild.
+    pub(crate) outage: Arc<AtomicBool>,
     pub(crate) clock: Arc<ManualClock>,
     master: MasterKey,
 }
@@ -69,8 +75,9 @@ impl App {
     ) -> Self {
         let mut settings = settings();
         change(&mut settings);
+        let outage = Arc::<AtomicBool>::default();
         let shild = Shild::builder(settings)
-            .store(store.clone())
+            .store(Arc::new(Unreliable::over(store.clone(), outage.clone())))
             .clock(clock.clone())
             .master_key(master.clone())
             .build()
@@ -81,6 +88,7 @@ impl App {
             client: Client::untracked(rocket).await.expect("it launches"),
             shild,
             store,
+            outage,
             clock,
             master,
         }
@@ -240,6 +248,10 @@ impl<'a> Caller<'a> {
 
     pub(crate) fn post(&self, path: &str) -> Call<'a> {
         self.call(Method::Post, path)
+    }
+
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Call<'a> {
+        self.call(Method::Patch, path).json(body)
     }
 
     pub(crate) fn delete(&self, path: &str) -> Call<'a> {
@@ -445,4 +457,26 @@ pub(crate) async fn ask_token(app: &App, form: &[(&str, &str)]) -> Answer {
 
 pub(crate) async fn me(caller: &Caller<'_>) -> Answer {
     caller.get("/user/me").send().await
+}
+
+/// Where administrators find this user.
+pub(crate) async fn user_path(app: &App, name: &str) -> String {
+    format!("/users/{}", app.record(name).await.id)
+}
+
+pub(crate) async fn change_password(caller: &Caller<'_>, current: &str, new: &str) -> Answer {
+    let body = json!({ "current_password": current, "new_password": new });
+    caller.post("/user/me/password").json(&body).send().await
+}
+
+/// Has an administrator start a password reset; the token for it.
+pub(crate) async fn start_reset(admin: &Caller<'_>, name: &str) -> String {
+    let path = format!("{}/password-reset", user_path(admin.app, name).await);
+    let started = admin.post(&path).send().await.expect(201);
+    started.text_at("reset_token")
+}
+
+pub(crate) async fn reset(app: &App, token: &str, new: &str) -> Answer {
+    let body = json!({ "reset_token": token, "new_password": new });
+    app.anonymous().post("/password-reset").json(&body).send().await
 }

@@ -1,5 +1,7 @@
 //! The HTTP contract, over Rocket's local client and the store in memory. Each test cites the requirement that it shows.
 
+mod account;
+mod audit;
 mod bearer;
 mod cors;
 mod docs;
@@ -13,5 +15,8 @@ mod me;
 mod methods;
 mod outage;
 mod register;
+mod statuses;
 mod throttle;
 mod token;
+mod unreliable;
+mod users;

@@ -47,7 +47,7 @@ pub(crate) struct Operation {
     /// The scope that it needs, if it is protected.
     pub(crate) scope: Option<String>,
     /// Content type and an example of its body.
-    body: Option<(String, Value)>,
+    pub(crate) body: Option<(String, Value)>,
 }
 
 impl Operation {
@@ -71,7 +71,7 @@ impl Operation {
     }
 
     /// Calls it with a plausible body.
-    async fn call(&self, caller: &Caller<'_>, path: &str) -> Answer {
+    pub(crate) async fn call(&self, caller: &Caller<'_>, path: &str) -> Answer {
         let call = caller.call(self.method, path);
         match &self.body {
             None => call,
@@ -156,7 +156,7 @@ fn protected() -> Vec<Operation> {
 }
 
 /// A path of the operation whose parameters name what belongs to `owner`.
-fn path_to(operation: &Operation, app: &App, user_id: &str, session_id: &str) -> String {
+pub(crate) fn path_to(operation: &Operation, app: &App, user_id: &str, session_id: &str) -> String {
     operation.path_with(|name| match name {
         "user_id" => user_id.to_owned(),
         "session_id" => session_id.to_owned(),
@@ -172,14 +172,14 @@ async fn path_of(operation: &Operation, owner: &Caller<'_>) -> String {
 }
 
 /// Who can administer throughout, so that the last one never goes.
-async fn with_somebody_left() -> App {
+pub(crate) async fn with_somebody_left() -> App {
     let app = App::new().await;
     app.admin().await;
     app
 }
 
 /// A new user, named like the operation, who may do everything, and the path of the operation with an object of its own.
-async fn able<'a>(app: &'a App, operation: &Operation) -> (Caller<'a>, String) {
+pub(crate) async fn able<'a>(app: &'a App, operation: &Operation) -> (Caller<'a>, String) {
     let caller = app.user_with(&operation.id, "admin introspect user").await;
     let path = path_of(operation, &caller).await;
     (caller, path)

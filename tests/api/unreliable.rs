@@ -1,0 +1,78 @@
+//! A store that can be cut off: then it neither reads nor writes, as when its disk or its server is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use shild::audit::{AuditEvent, AuditFilter};
+use shild::clock::Timestamp;
+use shild::session::SessionRecord;
+use shild::store::{AuditLog, FailureStore, KeyStore, MemoryStore, SessionStore, Store, StoreError, UserStore};
+use shild::throttle::Failures;
+use shild::token::keyring::KeyringRecord;
+use shild::user::{EventId, SessionId, UserId, UserRecord, Username};
+
+#[derive(Debug)]
+pub(crate) struct Unreliable {
+    store: Arc<MemoryStore>,
+    outage: Arc<AtomicBool>,
+}
+
+impl Unreliable {
+    /// The store, for as long as `outage` is false.
+    pub(crate) const fn over(store: Arc<MemoryStore>, outage: Arc<AtomicBool>) -> Self {
+        Self { store, outage }
+    }
+}
+
+macro_rules! while_it_lasts {
+    ($($part:ident { $(fn $name:ident($($given:ident: $kind:ty),*) -> $gives:ty;)* })*) => {
+        $(#[async_trait]
+        impl $part for Unreliable {
+            $(async fn $name(&self, $($given: $kind),*) -> Result<$gives, StoreError> {
+                if self.outage.load(Ordering::SeqCst) {
+                    return Err(StoreError::Unavailable("it has been cut off".to_owned()));
+                }
+                $part::$name(&*self.store, $($given),*).await
+            })*
+        })*
+    };
+}
+
+while_it_lasts! {
+    UserStore {
+        fn create(user: &UserRecord) -> ();
+        fn find(id: UserId) -> Option<UserRecord>;
+        fn find_by_username(name: &Username) -> Option<UserRecord>;
+        fn list(after: Option<UserId>, limit: usize) -> Vec<UserRecord>;
+        fn list_by_username(prefix: &str, after: Option<&str>, limit: usize) -> Vec<UserRecord>;
+        fn replace(user: &UserRecord, expected: u64) -> ();
+        fn delete(id: UserId, expected: u64) -> ();
+    }
+    SessionStore {
+        fn open_session(session: &SessionRecord) -> ();
+        fn find_session(user: UserId, id: SessionId) -> Option<SessionRecord>;
+        fn list_sessions(user: UserId, after: Option<SessionId>, limit: usize) -> Vec<SessionRecord>;
+        fn scan_sessions(after: Option<(UserId, SessionId)>, limit: usize) -> Vec<SessionRecord>;
+        fn replace_session(session: &SessionRecord, expected: u32) -> ();
+        fn end_session(user: UserId, id: SessionId) -> bool;
+        fn sweep_sessions(dead: &[(UserId, SessionId, u32)]) -> usize;
+    }
+    KeyStore {
+        fn load_keys() -> Option<KeyringRecord>;
+        fn replace_keys(keys: &KeyringRecord, expected: Option<u64>) -> ();
+    }
+    AuditLog {
+        fn append_event(event: &AuditEvent) -> ();
+        fn list_events(filter: &AuditFilter, before: Option<EventId>, limit: usize) -> Vec<AuditEvent>;
+        fn trim_events(older_than: Timestamp, keep: usize, limit: usize) -> usize;
+    }
+    FailureStore {
+        fn failures(user: UserId) -> Option<Failures>;
+        fn put_failures(counts: &[(UserId, Option<Failures>)]) -> ();
+    }
+    Store {
+        fn check() -> ();
+        fn close() -> ();
+    }
+}
