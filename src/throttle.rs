@@ -110,8 +110,9 @@ impl Throttle {
         lock(&self.counts).remove(&user);
     }
 
-    fn known(&self, user: UserId) -> bool {
-        lock(&self.counts).contains_key(&user)
+    /// The count that is in memory, if there is one.
+    fn known(&self, user: UserId) -> Option<Option<Failures>> {
+        lock(&self.counts).get(&user).map(|count| count.failures)
     }
 }
 
@@ -147,17 +148,17 @@ impl Shild {
     /// # Errors
     /// [`Problem::Unavailable`](crate::error::Problem::Unavailable).
     pub(crate) async fn count_attempt(&self, user: UserId, right: bool, origin: &Origin) -> Result<bool, Error> {
-        let stored = if self.throttle.known(user) {
-            None
-        } else {
-            self.store.failures(user).await?
+        // It may be gone from memory again below; what was seen of it counts then, so that no lock is forgotten.
+        let seen = match self.throttle.known(user) {
+            Some(failures) => failures,
+            None => self.store.failures(user).await?,
         };
         let now = self.now();
         let max = self.throttle.max_failures;
         let (held, locked_now) = {
             let mut counts = lock(&self.throttle.counts);
             let count = counts.entry(user).or_insert(Count {
-                failures: stored,
+                failures: seen,
                 dirty: false,
             });
             let held = count.failures.is_some_and(|failures| failures.holds(now, max));
