@@ -21,6 +21,7 @@ use crate::store::{MAX_PAGE, StoreError};
 use crate::token::refresh::RefreshClaims;
 use crate::token::{Claims, Expected, Verified};
 use crate::user::{Scopes, SessionId, UserId, UserRecord};
+use crate::users::mine;
 
 /// Whoever an access token was accepted for.
 #[derive(Clone, Debug)]
@@ -335,14 +336,15 @@ impl Shild {
     /// Ends all sessions of a user but the one that asks, in one change of one record.
     ///
     /// # Errors
-    /// [`Problem::InvalidToken`] if the one that asks was ended meanwhile; [`Problem::Unavailable`].
+    /// [`Problem::InvalidToken`] if the one that asks was ended, or its user deleted, meanwhile; [`Problem::Unavailable`].
     pub async fn end_other_sessions(&self, signed_in: &SignedIn, origin: &Origin) -> Result<(), Error> {
         self.change_user(signed_in.user.id, &IfMatch::Any, |user, now| {
             let mut changed = user.next(now);
             signed_in.end_others(&mut changed)?;
             Ok(changed)
         })
-        .await?;
+        .await
+        .map_err(mine)?;
         let user_id = signed_in.user.id;
         self.audit(AuditKind::SessionsEnded, Actor::User(user_id), origin, |event| {
             event.user_id = Some(user_id);

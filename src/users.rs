@@ -410,7 +410,7 @@ fn check(if_match: &IfMatch, user: &UserRecord) -> Result<(), Error> {
 }
 
 /// Whoever is gone while it changes itself has no valid token any more.
-fn mine(error: Error) -> Error {
+pub(crate) fn mine(error: Error) -> Error {
     if error.problem() == Problem::NotFound {
         Challenge::InvalidToken.into()
     } else {
