@@ -24,8 +24,7 @@ pub(crate) struct Change {
     pub(crate) disabled: Option<bool>,
 }
 
-/// A user to be made by an administrator.
-#[derive(Debug)]
+/// A user to be made by an administrator. Without `Debug`, which would show the password.
 pub(crate) struct NewAccount<'a> {
     pub(crate) username: &'a str,
     pub(crate) password: Option<&'a str>,
