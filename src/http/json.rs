@@ -80,7 +80,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 fn type_error(pointer: &str, error: &serde_json::Error) -> Error {
     let message = error.to_string();
     // serde puts the place at the end; the pointer says it better.
-    let message = message.split(" at line ").next().unwrap_or_default();
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
     if let Some(name) = message
         .strip_prefix("missing field `")
         .and_then(|rest| rest.strip_suffix('`'))
@@ -217,7 +217,9 @@ mod tests {
     // H14
     #[test]
     fn an_error_does_not_repeat_the_value() {
-        let error = refused(r#"{"name":"a","count":"hunter2"}"#);
-        assert!(!error.to_string().contains("hunter2"), "{error}");
+        for value in ["hunter2", "hunter2 at line 1", "hunter2, expected x at line 1"] {
+            let error = refused(&format!(r#"{{"name":"a","count":"{value}"}}"#));
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
     }
 }
