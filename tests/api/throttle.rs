@@ -48,6 +48,15 @@ async fn registering_counts_too_and_answers_a_problem() {
     sign_in(&app, "alice", PASSWORD).await.expect(429);
 }
 
+// T13
+#[rocket::async_test]
+async fn whoever_guesses_does_not_keep_others_at_its_address_from_refreshing() {
+    let app = strict().await;
+    let alice = app.user("alice").await;
+    while sign_in(&app, "alice", "guess").await.status != 429 {}
+    refresh(&app, alice.refresh_token()).await.expect(200);
+}
+
 // H8
 #[rocket::async_test]
 async fn forwarded_addresses_do_not_count_from_anybody() {
