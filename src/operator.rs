@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::clock::{Random, random_bytes};
 use crate::config::Secret;
+use crate::store::SledStore;
 
 /// What such a credential begins with.
 const PREFIX: &str = "sho_";
@@ -58,6 +59,11 @@ impl OperatorSecret {
         Ok(())
     }
 
+    /// Removes what a killed server has left behind. Only for whoever has the store of this data directory open.
+    pub(crate) fn remove_stale(data_dir: &Path) {
+        drop(fs::remove_file(Credentials::path(data_dir)));
+    }
+
     /// Takes the file away again.
     pub(crate) fn withdraw(&self) {
         if let Some(path) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -102,13 +108,15 @@ impl Credentials {
         data_dir.join("operator.json")
     }
 
-    /// Those that a server on this data directory has written; `None` if none has.
+    /// Those that the server on this data directory has written; `None` if none runs. What a killed one has left behind is
+    /// never used: whoever listens on its address now would be handed whatever the command line sends.
     ///
     /// # Errors
     /// If the file is there and cannot be read.
     pub fn read(data_dir: &Path) -> io::Result<Option<Self>> {
         let path = Self::path(data_dir);
         match fs::read_to_string(&path) {
+            Ok(_) if !SledStore::is_open(data_dir) => Ok(None),
             Ok(text) => serde_json::from_str(&text).map(Some).map_err(|_| {
                 let text = format!("{} is damaged; remove it, or restart the server", path.display());
                 io::Error::new(io::ErrorKind::InvalidData, text)
@@ -119,5 +127,24 @@ impl Credentials {
                 format!("{} cannot be read: {error}", path.display()),
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemRandom;
+    use crate::store::sled::SledOptions;
+
+    #[test]
+    fn what_a_killed_server_has_left_behind_counts_as_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SledStore::open(dir.path(), SledOptions::default()).unwrap();
+        let secret = OperatorSecret::generate(&SystemRandom);
+        secret.write(dir.path(), ([127, 0, 0, 1], 8000).into()).unwrap();
+        let found = Credentials::read(dir.path()).unwrap().unwrap();
+        assert!(secret.is(found.token.expose()));
+        drop(store);
+        assert!(Credentials::read(dir.path()).unwrap().is_none());
     }
 }

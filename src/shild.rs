@@ -233,7 +233,10 @@ pub(crate) async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, St
             );
             let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, options)).await;
             match opened {
-                Ok(Ok(store)) => Ok(Arc::new(store)),
+                Ok(Ok(store)) => {
+                    OperatorSecret::remove_stale(&settings.data_dir);
+                    Ok(Arc::new(store))
+                }
                 Ok(Err(error)) => Err(StartError::Store(error.to_string())),
                 Err(_) => Err(StartError::Store("the store's opening was interrupted".to_owned())),
             }

@@ -80,6 +80,11 @@ impl SledStore {
         })
     }
 
+    /// Whether a process, be it this one, has the store in `dir` open.
+    pub(crate) fn is_open(dir: &Path) -> bool {
+        open::is_locked(dir)
+    }
+
     /// Runs a read of many records where it holds up nobody.
     async fn scan<R: Send + 'static>(
         &self,

@@ -105,6 +105,11 @@ pub(super) fn lock(dir: &Path) -> Result<Arc<File>, OpenError> {
     }
 }
 
+/// Whether a process has locked the directory.
+pub(super) fn is_locked(dir: &Path) -> bool {
+    File::open(dir.join("lock")).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Opens the database in a directory that [`lock`] has locked, and makes it if there is none.
 pub(super) fn open(dir: &Path, options: SledOptions, lock: Arc<File>) -> Result<Engine, OpenError> {
     let refused = |cause| OpenError::Io {
