@@ -183,10 +183,13 @@ impl Shild {
             )
         };
         if locked_now {
-            self.audit(AuditKind::Locked, Actor::System, origin, |event| {
+            let locked = self.audit(AuditKind::Locked, Actor::System, origin, |event| {
                 event.user_id = Some(user);
-            })
-            .await?;
+            });
+            // As for a failed sign-in, it does not change the answer: it would tell that there is such a user.
+            if let Err(error) = locked.await {
+                tracing::warn!(cause = %error, "a lock could not be written to the audit log");
+            }
         }
         Ok(!held)
     }
