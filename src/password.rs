@@ -4,6 +4,7 @@
 //! whether it may become a new password, and a [`Hasher`] turns it into a [`PasswordHash`] or compares
 //! it with one, on threads of its own.
 
+mod foreign;
 mod hash;
 mod hasher;
 mod policy;
@@ -138,7 +139,8 @@ impl JsonSchema for RawPassword {
     }
 }
 
-/// A hash in PHC string form. Shown nowhere but in an export.
+/// A hash: a PHC string of Argon2id, or what another program has made and nobody has signed in with since (requirement
+/// W7). Shown nowhere but in an export.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PasswordHash(String);
@@ -147,14 +149,13 @@ impl PasswordHash {
     /// Takes over a hash that was made elsewhere.
     ///
     /// # Errors
-    /// [`InvalidPasswordHash`] if it is not a PHC string of a kind that [`Hasher::verify`] can check at
-    /// a bearable cost.
+    /// [`InvalidPasswordHash`] if it is not of a kind that [`Hasher::verify`] can check, at a bearable cost.
     pub fn parse(text: &str) -> Result<Self, InvalidPasswordHash> {
         hash::Stored::parse(text)?;
         Ok(Self(text.to_owned()))
     }
 
-    /// The PHC string.
+    /// The text of the hash.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! What a hash is made of: Argon2id's settings, and the PHC strings that hashes are kept as.
+//! What a hash is made of: Argon2id's settings, and the strings that hashes are kept as.
 
 use argon2::password_hash::phc::{self, Output, Salt};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 use super::PasswordHash;
+use super::foreign::Foreign;
 use super::pool::{Memory, OutOfMemory};
 
 /// Bytes of a salt that this program makes (W6; RFC 9106 §3.1 recommends 16).
@@ -130,59 +131,94 @@ pub enum InvalidArgon2Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPasswordHash {
-    /// It is not written as hashes are.
-    #[error("the password hash is not a PHC string like $argon2id$v=19$m=19456,t=2,p=1$salt$hash")]
+    /// It is not written as hashes of its kind are.
+    #[error(
+        "the password hash is malformed; a hash looks like $argon2id$v=19$m=19456,t=2,p=1$salt$hash or as the program that \
+         made it writes them, {KINDS}"
+    )]
     Form,
     /// It is of a kind that this program does not know.
-    #[error("the password hash is of an unknown kind; argon2id is known")]
+    #[error("the password hash is of an unknown kind; known are {KINDS}")]
     Kind,
     /// It would cost too much to check, or its parameters contradict each other.
     #[error("the password hash has unusable parameters: {0}")]
     Parameters(#[from] InvalidArgon2Settings),
+    /// It would cost too much to check, or so little that it is a mistake.
+    #[error("the password hash has unusable parameters: {parameter} is {given}; {min} to {max} is allowed")]
+    Cost {
+        /// What is out of bounds, with its unit.
+        parameter: &'static str,
+        /// What it is.
+        given: u64,
+        /// The least that is allowed.
+        min: u64,
+        /// The most that is allowed.
+        max: u64,
+    },
 }
+
+/// What [`InvalidPasswordHash`] says that there is.
+const KINDS: &str = "argon2id, argon2i, argon2d, bcrypt ($2a$, $2b$, $2y$), scrypt and PBKDF2 (PHC strings), and Django's \
+                     argon2, bcrypt, bcrypt_sha256, pbkdf2_sha256, pbkdf2_sha1 and scrypt";
 
 /// A stored hash, taken apart.
 #[derive(Debug)]
 pub(super) enum Stored {
-    Argon2id(Argon2id),
+    Argon2(Argon2Hash),
+    /// Of a kind that this program never makes.
+    Foreign(Foreign),
 }
 
 impl Stored {
     /// The one place that tells kinds of hashes apart.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidPasswordHash> {
-        let phc = phc::PasswordHash::new(text).map_err(|_| InvalidPasswordHash::Form)?;
-        match phc.algorithm.as_str() {
-            "argon2id" => Argon2id::parse(&phc).map(Self::Argon2id),
-            _ => Err(InvalidPasswordHash::Kind),
+        if let Some(foreign) = Foreign::parse(text)? {
+            return Ok(Self::Foreign(foreign));
         }
+        // Django puts a word of its own before the string of the reference implementation.
+        let text = text
+            .strip_prefix("argon2")
+            .filter(|rest| rest.starts_with('$'))
+            .unwrap_or(text);
+        let phc = phc::PasswordHash::new(text).map_err(|_| InvalidPasswordHash::Form)?;
+        let algorithm = match phc.algorithm.as_str() {
+            "argon2id" => Algorithm::Argon2id,
+            "argon2i" => Algorithm::Argon2i,
+            "argon2d" => Algorithm::Argon2d,
+            _ => return Err(InvalidPasswordHash::Kind),
+        };
+        Argon2Hash::parse(algorithm, &phc).map(Self::Argon2)
     }
 
     /// Whether the hash is of this password.
     pub(super) fn matches(&self, password: &str, memory: &mut Memory) -> Result<bool, OutOfMemory> {
         match self {
-            Self::Argon2id(stored) => stored.matches(password, memory),
+            Self::Argon2(stored) => stored.matches(password, memory),
+            Self::Foreign(stored) => stored.matches(password),
         }
     }
 
     /// Whether a new hash would be of another kind or cost than this one.
     pub(super) fn is_outdated(&self, current: &Argon2Settings) -> bool {
         match self {
-            Self::Argon2id(stored) => stored.is_outdated(current),
+            Self::Argon2(stored) => stored.is_outdated(current),
+            Self::Foreign(_) => true,
         }
     }
 }
 
-/// A stored Argon2id hash.
+/// A stored hash of the Argon2 family.
 #[derive(Debug)]
-pub(super) struct Argon2id {
+pub(super) struct Argon2Hash {
+    algorithm: Algorithm,
     settings: Argon2Settings,
     version: Version,
     salt: Salt,
     tag: Output,
 }
 
-impl Argon2id {
-    fn parse(phc: &phc::PasswordHash) -> Result<Self, InvalidPasswordHash> {
+impl Argon2Hash {
+    fn parse(algorithm: Algorithm, phc: &phc::PasswordHash) -> Result<Self, InvalidPasswordHash> {
         let parameter = |name| phc.params.get_decimal(name).ok_or(InvalidPasswordHash::Form);
         let settings = Argon2Settings {
             memory_kib: parameter("m")?,
@@ -204,6 +240,7 @@ impl Argon2id {
             return Err(InvalidPasswordHash::Form);
         };
         Ok(Self {
+            algorithm,
             settings,
             version,
             salt,
@@ -214,7 +251,8 @@ impl Argon2id {
     fn matches(&self, password: &str, memory: &mut Memory) -> Result<bool, OutOfMemory> {
         let mut tag = [0; Output::MAX_LENGTH];
         let tag = &mut tag[..self.tag.len()];
-        fill_tag(&self.settings, self.version, password, &self.salt, tag, memory)?;
+        let argon2 = context(self.algorithm, &self.settings, self.version);
+        fill_tag(&argon2, password, &self.salt, tag, memory)?;
         let right = tag.ct_eq(self.tag.as_bytes()).into();
         tag.zeroize();
         Ok(right)
@@ -222,7 +260,8 @@ impl Argon2id {
 
     /// A hash that costs more than a new one would is left as it is: settings that were lowered make nobody's hash weaker.
     fn is_outdated(&self, current: &Argon2Settings) -> bool {
-        self.settings.memory_kib < current.memory_kib
+        self.algorithm != Algorithm::Argon2id
+            || self.settings.memory_kib < current.memory_kib
             || self.settings.iterations < current.iterations
             || self.version != Version::V0x13
             || self.salt.len() < SALT_LEN
@@ -238,7 +277,8 @@ pub(super) fn hash(
     memory: &mut Memory,
 ) -> Result<PasswordHash, OutOfMemory> {
     let mut tag = [0; TAG_LEN];
-    fill_tag(settings, Version::V0x13, password, salt, &mut tag, memory)?;
+    let argon2 = context(Algorithm::Argon2id, settings, Version::V0x13);
+    fill_tag(&argon2, password, salt, &mut tag, memory)?;
     let salt = Salt::new(salt).expect("a PHC salt may have 16 bytes");
     let output = Output::new(&tag).expect("a PHC hash may have 32 bytes");
     tag.zeroize();
@@ -252,16 +292,14 @@ pub(super) fn hash(
     )))
 }
 
-/// Fills `tag` with the Argon2id tag of a password. The settings have been validated.
+/// Fills `tag` with the Argon2 tag of a password.
 fn fill_tag(
-    settings: &Argon2Settings,
-    version: Version,
+    argon2: &Argon2<'_>,
     password: &str,
     salt: &[u8],
     tag: &mut [u8],
     memory: &mut Memory,
 ) -> Result<(), OutOfMemory> {
-    let argon2 = context(settings, version);
     memory.lend(argon2.params().block_count(), |blocks| {
         argon2
             .hash_password_into_with_memory(password.as_bytes(), salt, tag, blocks)
@@ -271,13 +309,16 @@ fn fill_tag(
 
 /// Blocks of 1 KiB that a hash with these settings fills. The settings have been validated.
 pub(super) fn block_count(settings: &Argon2Settings) -> usize {
-    context(settings, Version::V0x13).params().block_count()
+    context(Algorithm::Argon2id, settings, Version::V0x13)
+        .params()
+        .block_count()
 }
 
-fn context(settings: &Argon2Settings, version: Version) -> Argon2<'static> {
+/// The settings have been validated.
+fn context(algorithm: Algorithm, settings: &Argon2Settings, version: Version) -> Argon2<'static> {
     let params = Params::new(settings.memory_kib, settings.iterations, settings.lanes, None)
         .expect("validated settings are within Argon2's bounds");
-    Argon2::new(Algorithm::Argon2id, version, params)
+    Argon2::new(algorithm, version, params)
 }
 
 #[cfg(test)]
@@ -300,6 +341,8 @@ mod tests {
         for text in [
             "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
             "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
+            "$argon2i$m=256,t=2,p=1$c29tZXNhbHQ$/U3YPXYsSb3q9XxHvc0MLxur+GP960kN9j7emXX8zwY",
+            "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
         ] {
             let stored = Stored::parse(text).unwrap();
             assert_eq!(stored.matches("password", &mut memory()), Ok(true), "{text}");
@@ -359,6 +402,9 @@ mod tests {
                 format!("$argon2id$v=19$m=32,t=2,p=1${salt}$nf65EOgLrQMR/uIPnA4rEg"),
                 true,
             ),
+            (format!("$argon2i$v=19$m=8,t=1,p=1${salt}${tag}"), true),
+            (format!("$argon2d$v=19$m=8,t=1,p=1${salt}${tag}"), true),
+            (format!("argon2$argon2id$v=19$m=8,t=1,p=1${salt}${tag}"), false),
         ] {
             assert_eq!(Stored::parse(&text).unwrap().is_outdated(&current), outdated, "{text}");
         }
