@@ -8,6 +8,7 @@ mod config;
 mod door;
 mod export;
 mod healthcheck;
+mod import;
 mod key;
 mod openapi;
 mod progress;
@@ -135,6 +136,8 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Take in users, with their hashes, from an export of shild's own or of another program.
+    Import(import::ImportArgs),
     /// Manage the signing keys.
     Key {
         #[command(subcommand)]
@@ -216,6 +219,7 @@ fn run(
         Some(Verb::Audit(args)) => audit::run(&global.sources(outer), &args),
         Some(Verb::Export(args)) => export::run(&global.sources(outer), &args),
         Some(Verb::Verify { json }) => verify::run(&global.sources(outer), json),
+        Some(Verb::Import(args)) => import::run(&global.sources(outer), &args),
         Some(Verb::Key { verb }) => key::run(&global.sources(outer), &verb),
     }
 }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod guard;
 mod http;
 mod if_match;
+mod json;
 mod keys;
 pub mod log;
 mod oauth;

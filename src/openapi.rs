@@ -13,6 +13,7 @@ use schemars::schema::{InstanceType, SchemaObject};
 use crate::error::Problem;
 use crate::guard::SCHEME;
 use crate::http::respond::{OAuthErrorBody, document, document_problems};
+use crate::transfer::import::Format;
 
 /// The tags, in the order in which the docs page shows them.
 const TAGS: [(&str, &str); 5] = [
@@ -152,6 +153,17 @@ fn type_parameter(parameter: &mut Parameter) {
             schema.number().minimum = Some(1.0);
             schema.number().maximum = Some(200.0);
             schema.metadata().default = Some(50.into());
+        }
+        "dry_run" | "admins" => {
+            *schema = SchemaObject {
+                instance_type: Some(InstanceType::Boolean.into()),
+                ..SchemaObject::default()
+            };
+            schema.metadata().default = Some(false.into());
+        }
+        "format" => {
+            schema.enum_values = Some(Format::ALL.map(|format| format.as_str().into()).into());
+            schema.metadata().default = Some(Format::default().as_str().into());
         }
         "session_id" | "user_id" => schema.format = Some("uuid".to_owned()),
         _ => {}

@@ -146,11 +146,14 @@ impl JsonSchema for RawPassword {
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// Takes over a hash that was made elsewhere.
+    /// Takes over a hash that was made elsewhere. Of Argon2's it keeps the PHC string, without the word that Django puts
+    /// before it.
     ///
     /// # Errors
     /// [`InvalidPasswordHash`] if it is not of a kind that [`Hasher::verify`] can check, at a bearable cost.
     pub fn parse(text: &str) -> Result<Self, InvalidPasswordHash> {
+        let phc = text.strip_prefix("argon2").filter(|rest| rest.starts_with('$'));
+        let text = phc.unwrap_or(text);
         hash::Stored::parse(text)?;
         Ok(Self(text.to_owned()))
     }

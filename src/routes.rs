@@ -6,6 +6,7 @@ mod client;
 mod docs;
 mod export;
 mod health;
+mod import;
 mod keys;
 mod me;
 mod metadata;
@@ -62,6 +63,7 @@ fn compose(token_path: &str) -> Mounted {
         users::routes,
         audit::routes,
         export::routes,
+        import::routes,
         keys::routes,
         metadata::routes,
         health::routes,

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// Every operation of the contract, by method and path.
-const CONTRACT: [(&str, &str, &str); 31] = [
+const CONTRACT: [(&str, &str, &str); 32] = [
     ("register", "post", "/register"),
     ("issue_token", "post", "/shild"),
     ("read_current_user", "get", "/user/me"),
@@ -41,6 +41,7 @@ const CONTRACT: [(&str, &str, &str); 31] = [
     ("rotate_keys", "post", "/keys/rotate"),
     ("retire_key", "delete", "/keys/{kid}"),
     ("export_data", "get", "/export"),
+    ("import_data", "post", "/import"),
     ("healthz", "get", "/healthz"),
     ("readyz", "get", "/readyz"),
     ("metrics", "get", "/metrics"),
@@ -200,7 +201,7 @@ fn errors_are_problems_and_those_of_the_oauth_endpoints_are_oauth_errors() {
 
 // Unknown members are refused, and the document says so; unknown parameters of a form are ignored (T5).
 #[test]
-fn bodies_are_json_objects_without_unknown_members_or_urlencoded_forms() {
+fn bodies_are_json_objects_without_unknown_members_or_urlencoded_forms_or_lines() {
     let document = document();
     for (method, path, operation) in operations(&document) {
         let Some(content) = operation["requestBody"]["content"].as_object() else {
@@ -215,6 +216,7 @@ fn bodies_are_json_objects_without_unknown_members_or_urlencoded_forms() {
                     assert!(schema["example"].is_object(), "{method} {path} has no example");
                 }
                 "application/x-www-form-urlencoded" => assert_eq!(schema["type"], "object", "{method} {path}"),
+                "application/x-ndjson" => assert!(schema["example"].is_string(), "{method} {path} has no example"),
                 other => panic!("{method} {path} reads {other}"),
             }
         }

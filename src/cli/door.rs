@@ -1,17 +1,20 @@
 //! The way in to what the verbs work on: the running server, or the store itself while no server runs. Either way a verb
 //! speaks HTTP to the same routes, so that it works alike and every rule is kept in one place.
 
-use std::io::Read as _;
+use std::io::{BufReader, Read};
 use std::time::Duration;
 
 use rocket::http::{Header, Method};
 use rocket::local::asynchronous::{Client, LocalRequest};
 use serde_json::Value;
+use shild::audit::Actor;
 use shild::config::{Settings, Sources, rocket_figment};
 use shild::operator::Credentials;
-use shild::{Shild, log};
+use shild::transfer::import::{ImportOptions, ImportReport};
+use shild::{Origin, Shild, log};
 use tokio::io::AsyncReadExt as _;
 use tokio::runtime::Runtime;
+use ureq::SendBody;
 
 use super::{Failure, runtime};
 
@@ -148,6 +151,38 @@ impl Door {
                 }
             }
             Self::Store { store } => store.runtime.block_on(store.stream(path, &mut each)),
+        }
+    }
+
+    /// Takes users in. This one does not go through the routes where there is no server: a local request would hold all of the
+    /// input in memory.
+    pub(super) fn import(
+        &self,
+        mut input: Box<dyn Read + Send>,
+        options: ImportOptions,
+    ) -> Result<ImportReport, Failure> {
+        match self {
+            Self::Server { agent, credentials } => {
+                let path = format!(
+                    "/import?format={}&dry_run={}&admins={}",
+                    options.format, options.dry_run, options.admins
+                );
+                let request =
+                    to_server(credentials, Method::Post, &path).header("Content-Type", "application/octet-stream");
+                let request = request.body(SendBody::from_reader(&mut input))?;
+                // As long as it takes.
+                let request = agent.configure_request(request).timeout_global(None).build();
+                let mut response = agent.run(request)?;
+                let report = answer(response.status().as_u16(), &response.body_mut().read_to_string()?)?;
+                Ok(serde_json::from_value(report)?)
+            }
+            Self::Store { store } => {
+                let origin = Origin::default();
+                let import = store
+                    .shild
+                    .import(BufReader::new(input), options, Actor::Operator, &origin);
+                Ok(store.runtime.block_on(import)?)
+            }
         }
     }
 

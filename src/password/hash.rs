@@ -175,11 +175,6 @@ impl Stored {
         if let Some(foreign) = Foreign::parse(text)? {
             return Ok(Self::Foreign(foreign));
         }
-        // Django puts a word of its own before the string of the reference implementation.
-        let text = text
-            .strip_prefix("argon2")
-            .filter(|rest| rest.starts_with('$'))
-            .unwrap_or(text);
         let phc = phc::PasswordHash::new(text).map_err(|_| InvalidPasswordHash::Form)?;
         let algorithm = match phc.algorithm.as_str() {
             "argon2id" => Algorithm::Argon2id,
@@ -402,9 +397,8 @@ mod tests {
                 format!("$argon2id$v=19$m=32,t=2,p=1${salt}$nf65EOgLrQMR/uIPnA4rEg"),
                 true,
             ),
-            (format!("$argon2i$v=19$m=8,t=1,p=1${salt}${tag}"), true),
-            (format!("$argon2d$v=19$m=8,t=1,p=1${salt}${tag}"), true),
-            (format!("argon2$argon2id$v=19$m=8,t=1,p=1${salt}${tag}"), false),
+            (format!("$argon2i$v=19$m=32,t=2,p=1${salt}${tag}"), true),
+            (format!("$argon2d$v=19$m=32,t=2,p=1${salt}${tag}"), true),
         ] {
             assert_eq!(Stored::parse(&text).unwrap().is_outdated(&current), outdated, "{text}");
         }

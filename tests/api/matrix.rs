@@ -76,6 +76,7 @@ impl Operation {
         match &self.body {
             None => call,
             Some((kind, body)) if kind == "application/json" => call.json(body),
+            Some((kind, Value::String(text))) => call.body(kind, text.as_str()),
             Some((_, body)) => {
                 let parameters = body.as_object().unwrap().iter();
                 let pairs: Vec<_> = parameters

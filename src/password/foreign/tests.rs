@@ -2,17 +2,21 @@ use serde_json::Value;
 
 use super::super::hash::Stored;
 use super::super::pool::Memory;
-use super::super::{Argon2Settings, InvalidPasswordHash, Password};
+use super::super::{Argon2Settings, InvalidPasswordHash, Password, PasswordHash};
 
 /// Made by the libraries themselves: see `hashes.py` beside it.
 fn fixture() -> Value {
     serde_json::from_str(include_str!("../../../tests/fixtures/import/hashes.json")).unwrap()
 }
 
+fn stored(hash: &str) -> Stored {
+    let hash = PasswordHash::parse(hash).unwrap_or_else(|error| panic!("{hash}: {error}"));
+    Stored::parse(hash.expose()).unwrap()
+}
+
 fn matches(hash: &str, password: &str) -> bool {
     let password = Password::parse(password).unwrap();
-    let stored = Stored::parse(hash).unwrap_or_else(|error| panic!("{hash}: {error}"));
-    stored.matches(password.expose(), &mut Memory::new(8)).unwrap()
+    stored(hash).matches(password.expose(), &mut Memory::new(8)).unwrap()
 }
 
 // W7
@@ -28,7 +32,7 @@ fn hashes_of_other_libraries_are_verified_and_outdated() {
         assert!(!matches(hash, &password.replace("spaces", "Spaces")), "{kind}");
         assert!(!matches(hash, ""), "{kind}");
         let current = Argon2Settings::default();
-        let renewed = Stored::parse(hash).unwrap().is_outdated(&current);
+        let renewed = stored(hash).is_outdated(&current);
         // Django's own default is stronger than ours.
         assert!(renewed || kind == "Django argon2", "{kind}");
     }

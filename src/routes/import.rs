@@ -1,0 +1,181 @@
+//! Moving in.
+
+use std::io::{self, BufReader, Read};
+
+use okapi::openapi3::{MediaType, RequestBody};
+use rocket::data::{Data, FromData, Outcome, ToByteUnit};
+use rocket::{FromForm, Request, Route, State, post};
+use rocket_okapi::r#gen::OpenApiGenerator;
+use rocket_okapi::okapi::openapi3::OpenApi;
+use rocket_okapi::request::OpenApiFromData;
+use rocket_okapi::settings::OpenApiSettings;
+use rocket_okapi::{okapi, openapi, openapi_get_routes_spec};
+use schemars::JsonSchema;
+use schemars::schema::{InstanceType, SchemaObject};
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
+
+use super::answer::Shown;
+use crate::error::{Error, Problem};
+use crate::guard::Administrator;
+use crate::http::respond::failure;
+use crate::origin::Origin;
+use crate::shild::Shild;
+use crate::transfer::import::{ImportOptions, ImportReport};
+
+pub(super) fn routes(settings: &OpenApiSettings) -> (Vec<Route>, OpenApi) {
+    openapi_get_routes_spec![settings: import_data]
+}
+
+/// What is taken in, and how. Read as text, for Rocket would pass over a bad value without a word.
+#[derive(FromForm, JsonSchema)]
+pub(crate) struct ImportQuery {
+    /// Whose export it is: `shild`, `supabase`, `django`, `pocketbase` or `fastapi-users`; `shild` if it is left out.
+    format: Option<String>,
+    /// `true`: only say what would happen.
+    dry_run: Option<String>,
+    /// `true`: those who may do everything in the other program get the scope `admin`.
+    admins: Option<String>,
+}
+
+impl ImportQuery {
+    fn read(&self) -> Result<ImportOptions, Error> {
+        let refused = |name: &str, allowed: &str| {
+            Error::new(
+                Problem::BadRequest,
+                format!("The query parameter {name} must be {allowed}."),
+            )
+        };
+        let format = self.format.as_deref().map(|text| {
+            let allowed = "one of shild, supabase, django, pocketbase, fastapi-users";
+            text.parse().map_err(|_| refused("format", allowed))
+        });
+        let flag = |name: &str, text: &Option<String>| match text.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(refused(name, "true or false")),
+        };
+        Ok(ImportOptions {
+            format: format.transpose()?.unwrap_or_default(),
+            dry_run: flag("dry_run", &self.dry_run)?,
+            admins: flag("admins", &self.admins)?,
+        })
+    }
+}
+
+/// A body that is read as it comes, however long it is.
+pub(crate) struct Stream<'r>(Data<'r>);
+
+#[rocket::async_trait]
+impl<'r> FromData<'r> for Stream<'r> {
+    type Error = std::convert::Infallible;
+
+    async fn from_data(_: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
+        Outcome::Success(Self(data))
+    }
+}
+
+impl<'r> OpenApiFromData<'r> for Stream<'r> {
+    fn request_body(_: &mut OpenApiGenerator) -> rocket_okapi::Result<RequestBody> {
+        let mut schema = SchemaObject {
+            instance_type: Some(InstanceType::String.into()),
+            ..SchemaObject::default()
+        };
+        schema.metadata().description = Some("One user a line, each at most 1 MiB.".to_owned());
+        schema
+            .extensions
+            .insert("example".to_owned(), "{\"username\":\"juliet\"}\n".into());
+        let media = MediaType {
+            schema: Some(schema),
+            ..MediaType::default()
+        };
+        Ok(RequestBody {
+            description: Some(
+                "The export, of any length. In place of lines it may be one JSON array, and of other programs' a CSV \
+                 table with the names of its columns in the first row; the Content-Type header is not looked at."
+                    .to_owned(),
+            ),
+            content: okapi::map! { "application/x-ndjson".to_owned() => media },
+            required: true,
+            ..RequestBody::default()
+        })
+    }
+}
+
+failure! {
+    ImportFailure: BadRequest, InvalidRequest, Unauthenticated, InvalidToken, InsufficientScope, Unavailable
+}
+
+/// # Take users in
+///
+/// Reads an export of shild's own or of another program and adds its users with the hashes that they have: they sign in with
+/// their old passwords. What cannot be taken over is reported with its line, and the rest goes in. Doing it twice changes
+/// nothing.
+#[openapi(tag = "Administration", operation_id = "import_data")]
+#[post("/import?<query..>", data = "<body>")]
+async fn import_data(
+    shild: &State<Shild>,
+    admin: Administrator,
+    query: ImportQuery,
+    body: Stream<'_>,
+    origin: Origin,
+) -> Result<Shown<ImportReport>, ImportFailure> {
+    let options = query.read()?;
+    let (sender, receiver) = mpsc::channel(4);
+    let input = BufReader::new(Received::new(receiver));
+    let import = shild.import(input, options, admin.actor, &origin);
+    let ((), report) = tokio::join!(send(body.0, sender), import);
+    Ok(Shown(report?))
+}
+
+/// How much of a body is read at once, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// Hands the body over to whoever reads it, for as long as somebody does.
+async fn send(body: Data<'_>, chunks: mpsc::Sender<io::Result<Vec<u8>>>) {
+    // Rocket wants a limit. What bounds this one is that it is read a chunk at a time.
+    let mut stream = body.open(u64::MAX.bytes());
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let read = stream.read_buf(&mut chunk).await;
+        let chunk = match read {
+            Ok(0) => return,
+            Ok(_) => Ok(chunk),
+            Err(error) => Err(error),
+        };
+        let failed = chunk.is_err();
+        if chunks.send(chunk).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// What [`send`] sends, for a thread that may wait.
+struct Received {
+    chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
+    chunk: io::Cursor<Vec<u8>>,
+}
+
+impl Received {
+    fn new(chunks: mpsc::Receiver<io::Result<Vec<u8>>>) -> Self {
+        Self {
+            chunks,
+            chunk: io::Cursor::default(),
+        }
+    }
+}
+
+impl Read for Received {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let n = Read::read(&mut self.chunk, buffer)?;
+            if n > 0 || buffer.is_empty() {
+                return Ok(n);
+            }
+            match self.chunks.blocking_recv() {
+                Some(chunk) => self.chunk = io::Cursor::new(chunk?),
+                None => return Ok(0),
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! shild's own lines.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::{Candidate, Item, Reader, password_hash, words};
+use crate::json;
+use crate::password::PasswordHash;
+use crate::transfer::line::{End, EventLine, FORMAT, Header, SessionLine, UserLine, VERSION};
+use crate::user::Scopes;
+
+/// The kind is looked at first, for an error of [`Line`](crate::transfer::Line) cannot be pointed at. It may be left out of a
+/// user.
+pub(super) fn read(reader: &Reader, mut members: Map<String, Value>) -> Result<Item, String> {
+    let kind = match members.remove("kind") {
+        None => "user".to_owned(),
+        Some(Value::String(kind)) => kind,
+        Some(_) => return Err("/kind: must be a string".to_owned()),
+    };
+    match kind.as_str() {
+        "user" => read_user(reader, typed(members)?).map(|user| Item::User(Box::new(user))),
+        "session" => typed::<SessionLine>(members).map(|session| Item::Session(Box::new(session.into()))),
+        "event" => typed::<EventLine>(members).map(|event| Item::Event(Box::new(event.into()))),
+        "header" => {
+            let header: Header = typed(members)?;
+            if header.format == FORMAT && header.version == VERSION {
+                Ok(Item::Header)
+            } else {
+                Err(format!("must have the format {FORMAT} and the version {VERSION}"))
+            }
+        }
+        "end" => typed::<End>(members).map(Item::End),
+        _ => Err("/kind: must be one of header, user, session, event, end".to_owned()),
+    }
+}
+
+fn typed<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, String> {
+    json::from_object(members).map_err(|error| words(&error))
+}
+
+fn read_user(reader: &Reader, line: UserLine) -> Result<Candidate, String> {
+    if line.version == Some(0) {
+        return Err("/version: must be at least 1".to_owned());
+    }
+    let hash = line.password_hash.as_ref().map(PasswordHash::expose);
+    Ok(Candidate {
+        id: line.id,
+        username: reader.username("/username", &line.username)?,
+        password_hash: password_hash("/password_hash", hash)?,
+        scopes: line.scopes.unwrap_or_else(Scopes::registered),
+        disabled: line.disabled.unwrap_or(false),
+        created_at: line.created_at,
+        updated_at: line.updated_at,
+        version: line.version.unwrap_or(1),
+        session_epoch: line.session_epoch.unwrap_or(0),
+        kept_session: line.kept_session,
+        reset: line.reset.map(Into::into),
+    })
+}
