@@ -103,7 +103,7 @@ impl Shild {
             None => user.scopes.clone(),
             Some(scope) if scope.is_subset(&user.scopes) => scope,
             Some(_) => {
-                self.audit_failed_sign_in(subject, origin).await;
+                self.audit_failed_sign_in(Actor::Anonymous, subject, origin).await;
                 return Err(OAuthError::invalid_scope(
                     "A scope that was asked for is not one of this user's",
                 ));

@@ -59,7 +59,9 @@ fn typed<'de, T: DeserializeOwned>(json: impl Deserializer<'de, Error = serde_js
 fn type_error(pointer: &str, error: &serde_json::Error) -> Error {
     let message = error.to_string();
     // serde puts the place at the end; the pointer says it better.
-    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(message.as_str(), |(what, _)| what);
     if let Some(name) = message
         .strip_prefix("missing field `")
         .and_then(|rest| rest.strip_suffix('`'))
