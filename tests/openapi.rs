@@ -41,7 +41,9 @@ const CONTRACT: [(&str, &str, &str); 32] = [
     ("rotate_keys", "post", "/keys/rotate"),
     ("retire_key", "delete", "/keys/{kid}"),
     ("export_data", "get", "/export"),
+    // Beyond the contract: what `shild import` and `shild verify` need of a running server.
     ("import_data", "post", "/import"),
+    ("verify_store", "get", "/verify"),
     ("healthz", "get", "/healthz"),
     ("readyz", "get", "/readyz"),
     ("metrics", "get", "/metrics"),

@@ -132,12 +132,14 @@ impl<'r> rocket::response::Responder<'r, 'static> for OAuthFailure {
     }
 }
 
+/// A header's name and what it says.
+type HeaderDoc = (&'static str, &'static str);
+
 impl OpenApiResponderInner for OAuthFailure {
     fn responses(generator: &mut OpenApiGenerator) -> rocket_okapi::Result<Responses> {
         let mut responses = Responses::default();
         let retry = ("Retry-After", "After how many seconds to try again.");
-        type Header = (&'static str, &'static str);
-        let statuses: [(&str, &str, &[Header]); 5] = [
+        let statuses: [(&str, &str, &[HeaderDoc]); 5] = [
             ("400", "The request is refused; `error` says why (RFC 6749 §5.2).", &[]),
             (
                 "401",

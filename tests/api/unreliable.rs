@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use shild::audit::{AuditEvent, AuditFilter};
 use shild::clock::Timestamp;
 use shild::session::SessionRecord;
-use shild::store::{AuditLog, FailureStore, KeyStore, MemoryStore, SessionStore, Store, StoreError, UserStore};
+use shild::store::{
+    AuditLog, FailureStore, KeyStore, MemoryStore, Progress, Sections, SessionStore, Snapshot, SnapshotStore, Store,
+    StoreError, UserStore, Verification, VerifyStore,
+};
 use shild::throttle::Failures;
 use shild::token::keyring::KeyringRecord;
 use shild::user::{EventId, SessionId, UserId, UserRecord, Username};
@@ -70,6 +73,12 @@ while_it_lasts! {
     FailureStore {
         fn failures(user: UserId) -> Option<Failures>;
         fn put_failures(counts: &[(UserId, Option<Failures>)]) -> ();
+    }
+    SnapshotStore {
+        fn snapshot(sections: Sections) -> Box<dyn Snapshot>;
+    }
+    VerifyStore {
+        fn verify(progress: Progress) -> Verification;
     }
     Store {
         fn check() -> ();

@@ -44,8 +44,7 @@ impl Pbkdf2 {
     pub(super) fn parse(text: &str) -> Result<Option<Self>, InvalidPasswordHash> {
         let parts: Vec<_> = text.split('$').collect();
         let (name, rest) = match parts[..] {
-            ["", name, ref rest @ ..] => (name, rest),
-            [name, ref rest @ ..] => (name, rest),
+            ["", name, ref rest @ ..] | [name, ref rest @ ..] => (name, rest),
             [] => return Ok(None),
         };
         let is_django = !text.starts_with('$');

@@ -51,7 +51,7 @@ impl Taken {
 
     fn likeness(&self, user: &UserRecord) -> Likeness {
         Likeness {
-            hash: self.digest(user.password_hash.as_ref().map(|hash| hash.expose())),
+            hash: self.digest(user.password_hash.as_ref().map(PasswordHash::expose)),
             created_at: self.digest(user.created_at),
         }
     }
