@@ -117,11 +117,13 @@ enum Verb {
         shell: completions::Target,
     },
     /// Manage users.
+    #[command(arg_required_else_help = false)]
     User {
         #[command(subcommand)]
         verb: user::Verb,
     },
     /// See and end sessions.
+    #[command(arg_required_else_help = false)]
     Session {
         #[command(subcommand)]
         verb: session::Verb,
@@ -139,6 +141,7 @@ enum Verb {
     /// Take in users, with their hashes, from an export of shild's own or of another program.
     Import(import::ImportArgs),
     /// Manage the signing keys.
+    #[command(arg_required_else_help = false)]
     Key {
         #[command(subcommand)]
         verb: key::Verb,
