@@ -110,6 +110,10 @@ impl Server {
         answer(request.call())
     }
 
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        answer(self.agent.post(format!("{}{path}", self.url)).send_json(body))
+    }
+
     pub(crate) fn text(&self, path: &str) -> (u16, String) {
         let mut response = self
             .agent
