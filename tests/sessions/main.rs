@@ -4,6 +4,7 @@
     reason = "a test that goes below zero is wrong, and panics"
 )]
 
+mod administration;
 mod app;
 mod ending;
 mod expiry;
