@@ -1,5 +1,6 @@
 //! `shild verify [--json]`
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use shild::config::{Settings, Sources};
@@ -60,10 +61,10 @@ fn in_words(found: &Verification) -> String {
     for finding in &found.findings {
         // Names come from the store, where damage may have put anything.
         let line = finding.to_string().replace(char::is_control, "\u{fffd}");
-        text += &format!("{line}\n");
+        let _ = writeln!(text, "{line}");
     }
     if found.more > 0 {
-        text += &format!("and {} more\n", found.more);
+        let _ = writeln!(text, "and {} more", found.more);
     }
     if found.is_sound() {
         text += "everything agrees\n";

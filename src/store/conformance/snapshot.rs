@@ -149,69 +149,89 @@ pub async fn later_changes_do_not_show_in_a_snapshot(subject: &dyn Subject) {
     assert_eq!(events, [event(1)]);
 }
 
-/// While eight tasks write, pass names on to each other, and delete: no snapshot has a name twice, none has half a change, and
-/// none misses what was acknowledged before it.
+/// While eight tasks write, pass a name back and forth between users far apart, and delete: no snapshot has a name twice, none
+/// has half a change, and none misses what was acknowledged before it.
 pub async fn a_snapshot_under_load_is_of_one_moment(subject: &dyn Subject) {
     const TASKS: u64 = 8;
+    const USERS: u64 = 2000;
     let store = subject.fresh().await;
+    let answers = all_at_once(USERS, |number| {
+        let store = Arc::clone(&store);
+        async move { store.create(&user(1000 + number, &format!("user{number:05}x"))).await }
+    })
+    .await;
+    assert!(answers.iter().all(Result::is_ok));
+
     let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let (store, stop, acknowledged) = (Arc::clone(&store), Arc::clone(&stop), Arc::clone(&acknowledged));
         tasks.spawn(async move {
-            for round in 0_u64.. {
-                if stop.load(Ordering::SeqCst) {
-                    break;
-                }
-                pass_a_name_on(&*store, task, round)
-                    .await
-                    .expect("nobody else has these names");
-                acknowledged.fetch_add(1, Ordering::SeqCst);
-            }
+            let pass = pass_a_name_back_and_forth(&*store, task, &stop, &acknowledged);
+            pass.await.expect("nobody else has these names");
         });
     }
-    for _ in 0..20 {
-        let before = acknowledged.load(Ordering::SeqCst);
-        while acknowledged.load(Ordering::SeqCst) < before + TASKS {
-            tokio::task::yield_now().await;
-        }
+    for _ in 0..8 {
         let before = acknowledged.load(Ordering::SeqCst);
         let (users, _, _) = rest(snapshot(&*store, EVERYTHING).await).await;
-        assert!(users.len() as u64 >= before, "{} of {before}", users.len());
+        assert!(users.len() as u64 >= USERS + before, "{} of {before}", users.len());
         let names: BTreeSet<&str> = users.iter().map(|user| user.username.as_str()).collect();
         assert_eq!(names.len(), users.len(), "a name is there twice");
         assert!(users.is_sorted_by(|a, b| a.id < b.id));
         for user in &users {
-            let marks = (user.version > 1) == (user.session_epoch > 0);
-            assert!(marks, "half a change: {user:?}");
+            let whole = u64::from(user.session_epoch) + 1 == user.version;
+            assert!(whole, "half a change: {user:?}");
         }
-        let found = verified(&*store).await;
-        assert_eq!(found.findings, []);
+        assert_eq!(verified(&*store).await.findings, []);
+        while acknowledged.load(Ordering::SeqCst) < before + TASKS {
+            tokio::task::yield_now().await;
+        }
     }
     stop.store(true, Ordering::SeqCst);
     tasks.join_all().await;
 }
 
-/// Leaves one user more, `task` has its own; the name `baton…` goes from one user to the next one.
-async fn pass_a_name_on(store: &dyn Store, task: u64, round: u64) -> Result<(), StoreError> {
+/// Each round leaves one user more, which is then counted; another comes and goes; and the name `baton…` goes from the lowest id
+/// to the highest one and back.
+async fn pass_a_name_back_and_forth(
+    store: &dyn Store,
+    task: u64,
+    stop: &AtomicBool,
+    acknowledged: &AtomicU64,
+) -> Result<(), StoreError> {
+    let names = [format!("low{task:03}x"), format!("high{task:03}x")];
     let baton = format!("baton{task:03}x");
-    let id = |round: u64| 1 + task * 1_000_000 + round;
-    let doomed = user(id(round) + 500_000, &format!("doomed{task:03}x"));
-    store.create(&doomed).await?;
-    store
-        .create(&user(id(round), &format!("t{task:03}x{round:07}")))
-        .await?;
-    if round > 0 {
-        let holder = user(id(round - 1), &baton);
-        let former = next(&UserRecord { version: 2, ..holder }, |user| {
-            user.username = name(&format!("f{task:03}x{round:07}"));
-            user.session_epoch = 2;
-        });
-        store.replace(&former, 2).await?;
+    let mut low = user(1 + task, &baton);
+    let mut high = user(1_000_000 + task, &names[1]);
+    store.create(&low).await?;
+    store.create(&high).await?;
+    for round in 0.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        rename(store, &mut low, &names[0]).await?;
+        rename(store, &mut high, &baton).await?;
+        let doomed = user(2_000_000 + task, &format!("doomed{task:03}x"));
+        store.create(&doomed).await?;
+        store
+            .create(&user(10_000 * (1 + task) + round, &format!("t{task:03}x{round:07}")))
+            .await?;
+        acknowledged.fetch_add(1, Ordering::SeqCst);
+        rename(store, &mut high, &names[1]).await?;
+        rename(store, &mut low, &baton).await?;
+        store.delete(doomed.id, 1).await?;
     }
-    let holder = next(&user(id(round), &baton), |user| user.session_epoch = 1);
-    store.replace(&holder, 1).await?;
-    store.delete(doomed.id, 1).await
+    Ok(())
+}
+
+async fn rename(store: &dyn Store, user: &mut UserRecord, to: &str) -> Result<(), StoreError> {
+    let renamed = next(user, |user| {
+        user.username = name(to);
+        user.session_epoch += 1;
+    });
+    store.replace(&renamed, user.version).await?;
+    *user = renamed;
+    Ok(())
 }
 
 async fn verified(store: &dyn Store) -> Verification {
