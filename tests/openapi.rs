@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// Every operation of the contract, by method and path.
-const CONTRACT: [(&str, &str, &str); 32] = [
+const CONTRACT: [(&str, &str, &str); 33] = [
     ("register", "post", "/register"),
     ("issue_token", "post", "/shild"),
     ("read_current_user", "get", "/user/me"),

@@ -43,9 +43,8 @@ impl Pbkdf2 {
     /// `None` if it is not PBKDF2's.
     pub(super) fn parse(text: &str) -> Result<Option<Self>, InvalidPasswordHash> {
         let parts: Vec<_> = text.split('$').collect();
-        let (name, rest) = match parts[..] {
-            ["", name, ref rest @ ..] | [name, ref rest @ ..] => (name, rest),
-            [] => return Ok(None),
+        let (["", name, ref rest @ ..] | [name, ref rest @ ..]) = parts[..] else {
+            return Ok(None);
         };
         let is_django = !text.starts_with('$');
         let function = match (name, is_django) {

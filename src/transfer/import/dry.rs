@@ -51,7 +51,7 @@ impl Taken {
 
     fn likeness(&self, user: &UserRecord) -> Likeness {
         Likeness {
-            hash: self.digest(user.password_hash.as_ref().map(PasswordHash::expose)),
+            hash: self.digest(user.password_hash.as_ref().map(crate::password::PasswordHash::expose)),
             created_at: self.digest(user.created_at),
         }
     }
