@@ -9,7 +9,7 @@
 //! of the throughput.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::panic;
 use std::thread;
 
@@ -98,7 +98,7 @@ pub struct AlreadyStarted;
 /// Starts the log of the process: from here on `tracing` events at `level` and above, records of the crate `log` at
 /// warn and above, and panics go to standard error. Call it before Rocket launches, which then leaves the log alone.
 ///
-/// A thread of its own writes. When standard error takes nothing, [`WAITING_LINES`] lines wait and later ones are
+/// A thread of its own writes, as many lines at once as there are. When standard error takes nothing, 16,384 lines wait and later ones are
 /// dropped and counted: a stuck terminal or pipe must not hold up sign-ins, and what must not be lost is in the audit
 /// log, not here.
 ///
@@ -109,7 +109,7 @@ pub fn init(format: Format, level: Level) -> Result<Guard, AlreadyStarted> {
         .lossy(true)
         .buffered_lines_limit(WAITING_LINES)
         .thread_name("shild-log")
-        .finish(io::stderr());
+        .finish(BufWriter::new(io::stderr()));
     let guard = Guard {
         dropped: writer.error_counter(),
         _worker: worker,

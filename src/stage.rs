@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use rocket::fairing::{self, AdHoc, Fairing, Info, Kind};
+use rocket::shield::Shield;
 use rocket::{Build, Orbit, Rocket, Route};
 use rocket_okapi::okapi::openapi3::OpenApi;
 
@@ -133,11 +134,12 @@ fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests]
         .mount("/", pages)
         .attach(Frame { whole })
         .attach(AdHoc::on_liftoff("shild: issuer and background work", move |rocket| {
-            Box::pin(lift_off(rocket, whole))
+            Box::pin(async move { lift_off(rocket, whole) })
         }))
         .manage(shild);
     if whole {
-        rocket = rocket.mount("/", routes::front());
+        // Of what Rocket's own shield would add, the frame sets all that is still of use, and stricter.
+        rocket = rocket.attach(Shield::new()).mount("/", routes::front());
     }
     if !has_catcher {
         rocket = rocket.register("/", vec![catch::catcher()]);
@@ -145,8 +147,7 @@ fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests]
     rocket
 }
 
-#[expect(clippy::unused_async, reason = "a fairing's callback is a future")]
-async fn lift_off(rocket: &Rocket<Orbit>, whole: bool) {
+fn lift_off(rocket: &Rocket<Orbit>, whole: bool) {
     let Some(shild) = rocket.state::<Shild>().cloned() else {
         return;
     };
