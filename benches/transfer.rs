@@ -61,6 +61,7 @@ fn user(number: u64) -> UserRecord {
         version: 1,
         session_epoch: 0,
         reset: None,
+        kept_session: None,
     }
 }
 

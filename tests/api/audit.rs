@@ -142,7 +142,6 @@ async fn each_thing_that_is_done_is_written_once_with_who_whom_and_whence() {
     let root = app.signed_in("root", None).await;
     expect("signed_in", &admin, &admin["user"]).await;
     root.delete(&format!("/keys/{kid}")).send().await.expect(204);
-    drop(expect);
 
     // The third failure locks.
     for _ in 0..3 {

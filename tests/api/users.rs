@@ -377,7 +377,7 @@ async fn nobody_makes_itself_an_administrator() {
         ("X-Method-Override", "PUT"),
     ] {
         let answer = alice.post(&path).header(name, value).json(&grant).send().await;
-        assert!(matches!(answer.status, 403 | 404 | 405), "{answer}");
+        assert!(matches!(answer.status, 403..=405), "{answer}");
     }
     let call = alice.call(Method::Post, &path).raw_form("_method=DELETE");
     assert_eq!(call.send().await.status, 405);
