@@ -1,7 +1,7 @@
 //! What can go wrong, in one table: its status, its type, its title and its explanation.
 //!
 //! The responder, the page `/problems/{slug}` and the OpenAPI document all read this table, so
-//! they cannot say different things. The OAuth endpoints have an error type of their own: [`crate::oauth`].
+//! they cannot say different things. The OAuth endpoints have an error type of their own: `crate::oauth`.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a session is. What is done with it is in [`crate::sessions`].
+//! What a session is. What is done with it is in `crate::sessions`.
 
 use std::net::IpAddr;
 use std::time::Duration;
