@@ -405,6 +405,24 @@ fn what_runs_on_the_host_leaves_no_secret_in_the_log() {
     }
 }
 
+/// A change that nobody could ever see must not be reported as made.
+#[test]
+fn a_store_in_memory_is_not_reached_and_not_pretended_to_be() {
+    let home = home();
+    for line in [
+        "user add root --scope admin --password-stdin",
+        "user list",
+        "audit",
+        "key rotate",
+    ] {
+        let mut command = shild(home.path(), &line.split(' ').collect::<Vec<_>>());
+        command.env("SHILD_STORE", "memory");
+        let done = with_input(command, PASSWORD);
+        assert_eq!((done.code, done.out.as_str()), (1, ""), "{line}");
+        assert!(done.err.starts_with("shild: store = \"memory\": "), "{}", done.err);
+    }
+}
+
 #[test]
 fn what_needs_no_store_makes_none() {
     let home = home();

@@ -8,7 +8,7 @@ use rocket::http::{Header, Method};
 use rocket::local::asynchronous::{Client, LocalRequest};
 use serde_json::Value;
 use shild::audit::Actor;
-use shild::config::{Settings, Sources, rocket_figment};
+use shild::config::{Settings, Sources, StoreKind, rocket_figment};
 use shild::operator::Credentials;
 use shild::transfer::import::{ImportOptions, ImportReport};
 use shild::{Origin, Shild, log};
@@ -52,6 +52,11 @@ impl Door {
         let log = log::init(settings.log, log::Level::Warn)?;
         if let Some(server) = Self::running(&settings)? {
             return Ok(server);
+        }
+        if settings.store == StoreKind::Memory {
+            let text = "store = \"memory\": what its server keeps in memory cannot be reached from the command line; \
+                        use its HTTP routes, or store = \"sled\"";
+            return Err(text.into());
         }
         let figment = rocket_figment(sources)?;
         let runtime = runtime()?;
