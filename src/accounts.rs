@@ -88,13 +88,7 @@ impl Shild {
             Err(_) => None,
         };
         let subject = found.as_ref().map(|user| user.id);
-        let hash = found.as_ref().and_then(|user| user.password_hash.clone());
-        // A password that could never have been set is as wrong as any other.
-        let verdict = match Password::parse(asked.password) {
-            Ok(password) => self.hasher.verify(password, hash).await,
-            Err(_) => self.hasher.verify(Password::empty(), None).await,
-        }
-        .map_err(Error::from)?;
+        let verdict = self.check_password(found.as_ref(), asked.password).await?;
         let Some(user) = self.judge(found, &verdict, origin).await? else {
             self.audit_failed_sign_in(Actor::Anonymous, subject, origin).await;
             return Err(OAuthError::invalid_grant());
@@ -113,6 +107,26 @@ impl Shild {
             self.rehash(&user, asked.password).await;
         }
         self.open_session(&user, granted, asked.client_id, origin).await
+    }
+
+    /// Whether this is the user's password, at the cost of one hash whoever it is, and whatever is wrong with it (W8). A
+    /// stored hash that cannot be used is damage that only the log tells of: it is nobody's password (T6), and a reset mends
+    /// it.
+    pub(crate) async fn check_password(&self, user: Option<&UserRecord>, password: &str) -> Result<Verdict, Error> {
+        let hash = user.and_then(|user| user.password_hash.clone());
+        // A password that could never have been set is as wrong as any other.
+        let verdict = match Password::parse(password) {
+            Ok(password) => self.hasher.verify(password, hash).await,
+            Err(_) => self.hasher.verify(Password::empty(), None).await,
+        };
+        match verdict {
+            Err(HashError::Stored(cause)) => {
+                let user = user.map(|user| user.id.to_string()).unwrap_or_default();
+                tracing::error!(%user, %cause, "damage: a stored password hash cannot be used; reset this user's password");
+                Ok(Verdict::Wrong)
+            }
+            verdict => Ok(verdict?),
+        }
     }
 
     /// Whoever may go on with this verdict: an enabled user with the right password who is not held back. Counts the
@@ -140,9 +154,7 @@ impl Shild {
         };
         let renewed = UserRecord {
             password_hash: Some(hash),
-            version: user.version + 1,
-            updated_at: self.now(),
-            ..user.clone()
+            ..user.next(self.now())
         };
         match self.store.replace(&renewed, user.version).await {
             Ok(()) | Err(StoreError::Stale) => {}

@@ -193,10 +193,7 @@ impl Shild {
         self.admit(origin)?;
         let id = me.user.id;
         let new = Password::parse(new).map_err(|e| Error::fault("/new_password", "invalid", e.to_string()))?;
-        let verdict = match Password::parse(current) {
-            Ok(current) => self.hasher.verify(current, me.user.password_hash.clone()).await?,
-            Err(_) => self.hasher.verify(Password::empty(), None).await?,
-        };
+        let verdict = self.check_password(Some(&me.user), current).await?;
         let right = verdict != Verdict::Wrong;
         if !(self.count_attempt(id, right, origin).await? && right) {
             self.audit_failed_sign_in(Actor::User(id), Some(id), origin).await;

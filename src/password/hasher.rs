@@ -148,16 +148,17 @@ impl Hasher {
     /// disabled, it costs one hash at the current settings as well, and is [`Verdict::Wrong`] (requirement W8).
     ///
     /// # Errors
-    /// [`HashError`]; [`HashError::Stored`] if the hash is damaged or would cost more than is bearable.
+    /// [`HashError`]; [`HashError::Stored`] if the hash is damaged or would cost more than is bearable, which is found out
+    /// at the cost of one hash too.
     pub async fn verify(&self, password: Password, stored: Option<PasswordHash>) -> Result<Verdict, HashError> {
-        let stored = stored.map(|hash| Stored::parse(hash.expose())).transpose()?;
+        let stored = stored.map(|hash| Stored::parse(hash.expose()));
         let settings = self.settings;
         let hashes = Arc::clone(&self.hashes);
         self.run(move |memory| {
             hashes.fetch_add(1, Ordering::Relaxed);
-            let Some(stored) = stored else {
+            let Some(Ok(stored)) = stored else {
                 hash::hash(&settings, password.expose(), &[0; SALT_LEN], memory)?;
-                return Ok(Verdict::Wrong);
+                return stored.transpose().map(|_| Verdict::Wrong).map_err(HashError::Stored);
             };
             Ok(match stored.matches(password.expose(), memory)? {
                 false => Verdict::Wrong,
@@ -359,8 +360,9 @@ mod tests {
         );
     }
 
+    // W8
     #[tokio::test]
-    async fn a_damaged_or_absurd_hash_is_an_error_and_costs_nothing() {
+    async fn a_damaged_or_absurd_hash_is_an_error_and_costs_one_hash() {
         let hasher = hasher(CHEAP, 1);
         let absurd = "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         for text in ["", "damaged", absurd] {
@@ -372,8 +374,8 @@ mod tests {
             hasher.stats(),
             HasherStats {
                 pending: 0,
-                hashes: 0,
-                allocations: 0
+                hashes: 3,
+                allocations: 1
             }
         );
     }

@@ -180,3 +180,42 @@ async fn nothing_in_a_request_makes_a_line_of_its_own() {
     let log = logged();
     assert!(log.lines().count() > before && !log.contains("forged"), "{log}");
 }
+
+// T6, W8: a hash that nothing can be compared with
+#[rocket::async_test]
+async fn a_damaged_hash_is_a_wrong_password_outside_and_damage_in_the_log() {
+    begin();
+    let app = App::new().await;
+    let alice = app.user("alice").await;
+    app.user("bertha").await;
+    for damaged in [
+        "",
+        "hunter2-damaged",
+        "$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHQ$bm9oYXNo",
+    ] {
+        let hash = serde_json::from_value(damaged.into()).unwrap();
+        app.change("alice", |user| user.password_hash = Some(hash)).await;
+
+        let before = shild::testing::hashes(&app.shild);
+        let of_alice = sign_in(&app, "alice", PASSWORD).await.expect(400).comparable();
+        assert_eq!(shild::testing::hashes(&app.shild), before + 1, "{damaged}");
+        let of_bertha = sign_in(&app, "bertha", "another word 7").await.comparable();
+        assert_eq!((of_alice.headers, of_alice.body), (of_bertha.headers, of_bertha.body));
+        let changed = change_password(&alice, PASSWORD, "another word 7 for alice").await;
+        changed.expect(403);
+    }
+    let id = app.record("alice").await.id.to_string();
+    let log = logged();
+    let damage: Vec<_> = log.lines().filter(|line| line.contains("damage")).collect();
+    assert_eq!(damage.len(), 6, "{log}");
+    assert!(
+        damage.iter().all(|line| line.contains("ERROR") && line.contains(&id)),
+        "{log}"
+    );
+    assert!(!log.contains("hunter2") && !log.contains(PASSWORD), "{log}");
+
+    let admin = app.admin().await;
+    let token = start_reset(&admin, "alice").await;
+    reset(&app, &token, "another word 7 for alice").await.expect(204);
+    sign_in(&app, "alice", "another word 7 for alice").await.expect(200);
+}
