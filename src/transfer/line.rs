@@ -19,6 +19,12 @@ pub const FORMAT: &str = "shild";
 /// The version of the format that is written.
 pub const VERSION: u32 = 1;
 
+/// The most that [`UserLine::version`] may be in an import: as far as JSON's numbers are exact everywhere (RFC 8259 §6).
+pub const MAX_VERSION: u64 = (1 << 53) - 1;
+
+/// The most that every other counter may be in an import: what is counted on from there never comes to the end of 32 bits.
+pub const MAX_COUNT: u32 = u32::MAX / 2;
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -93,9 +99,11 @@ pub struct UserLine {
     pub updated_at: Option<Timestamp>,
     /// How many times it was written, from 1.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
     pub version: Option<u64>,
     /// How many times all of its sessions were ended at once.
     #[serde(default)]
+    #[schemars(range(max = 2_147_483_647))]
     pub session_epoch: Option<u32>,
     /// A password reset that was started and not yet used.
     #[serde(default)]
@@ -126,10 +134,13 @@ pub struct SessionLine {
     /// Its id.
     pub id: SessionId,
     /// How many times it was written, from 1.
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub revision: u32,
     /// It is dead unless this is its user's `session_epoch`.
+    #[schemars(range(max = 2_147_483_647))]
     pub epoch: u32,
     /// Which of its refresh tokens is the current one.
+    #[schemars(range(max = 2_147_483_647))]
     pub generation: u32,
     /// The client that it was opened by, if it said so.
     pub client_id: Option<String>,

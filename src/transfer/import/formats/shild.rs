@@ -1,12 +1,15 @@
 //! shild's own lines.
 
+use std::fmt::Display;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{Candidate, Item, Reader, password_hash, words};
 use crate::json;
 use crate::password::PasswordHash;
-use crate::transfer::line::{End, EventLine, FORMAT, Header, SessionLine, UserLine, VERSION};
+use crate::session::SessionRecord;
+use crate::transfer::line::{End, EventLine, FORMAT, Header, MAX_COUNT, MAX_VERSION, SessionLine, UserLine, VERSION};
 use crate::user::Scopes;
 
 /// The kind is looked at first, for an error of [`Line`](crate::transfer::Line) cannot be pointed at. It may be left out of a
@@ -19,7 +22,9 @@ pub(super) fn read(reader: &Reader, mut members: Map<String, Value>) -> Result<I
     };
     match kind.as_str() {
         "user" => read_user(reader, typed(members)?).map(|user| Item::User(Box::new(user))),
-        "session" => typed::<SessionLine>(members).map(|session| Item::Session(Box::new(session.into()))),
+        "session" => typed(members)
+            .and_then(read_session)
+            .map(|session| Item::Session(Box::new(session))),
         "event" => typed::<EventLine>(members).map(|event| Item::Event(Box::new(event.into()))),
         "header" => {
             let header: Header = typed(members)?;
@@ -38,10 +43,27 @@ fn typed<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, String> 
     json::from_object(members).map_err(|error| words(&error))
 }
 
-fn read_user(reader: &Reader, line: UserLine) -> Result<Candidate, String> {
-    if line.version == Some(0) {
-        return Err("/version: must be at least 1".to_owned());
+/// Counters that the program goes on counting: below these bounds it never comes to their end.
+fn counter<T: PartialOrd + Display>(pointer: &str, count: T, least: T, most: T) -> Result<(), String> {
+    if (&least..=&most).contains(&&count) {
+        Ok(())
+    } else {
+        Err(format!("{pointer}: must be {least} to {most}"))
     }
+}
+
+fn read_session(line: SessionLine) -> Result<SessionRecord, String> {
+    counter("/revision", line.revision, 1, MAX_COUNT)?;
+    counter("/epoch", line.epoch, 0, MAX_COUNT)?;
+    counter("/generation", line.generation, 0, MAX_COUNT)?;
+    Ok(line.into())
+}
+
+fn read_user(reader: &Reader, line: UserLine) -> Result<Candidate, String> {
+    counter("/version", line.version.unwrap_or(1), 1, MAX_VERSION)?;
+    counter("/session_epoch", line.session_epoch.unwrap_or(0), 0, MAX_COUNT)?;
+    let kept_epoch = line.kept_session.map_or(0, |kept| kept.epoch);
+    counter("/kept_session/epoch", kept_epoch, 0, MAX_COUNT)?;
     let hash = line.password_hash.as_ref().map(PasswordHash::expose);
     Ok(Candidate {
         id: line.id,

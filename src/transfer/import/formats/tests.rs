@@ -65,7 +65,7 @@ fn a_line_of_our_own_is_read_strictly_and_each_fault_pointed_at() {
         ),
         (
             json!({ "username": "juliet", "version": 0 }),
-            "/version: must be at least 1",
+            "/version: must be 1 to 9007199254740991",
         ),
         (json!({ "username": "juliet", "id": "1" }), "/id: "),
         (
@@ -82,6 +82,61 @@ fn a_line_of_our_own_is_read_strictly_and_each_fault_pointed_at() {
         let given = refused(Format::Shild, &line);
         assert!(given.starts_with(reason), "{line}: {given}");
         assert!(!given.contains("secret"), "{given}");
+    }
+}
+
+#[test]
+fn counters_that_would_come_to_their_end_are_refused() {
+    let id = "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071";
+    let time = "2023-11-14T22:13:20Z";
+    let user = |name: &str, value: Value| {
+        let mut line = json!({ "username": "juliet" });
+        line[name] = value;
+        line
+    };
+    let session = |name: &str, count: u32| {
+        let mut line = json!({
+            "kind": "session", "user_id": id, "id": id, "revision": 1, "epoch": 0, "generation": 0, "client_id": null,
+            "user_agent": null, "ip": null, "scopes": ["user"], "created_at": time, "auth_time": time,
+            "last_used_at": time, "rotated_at": time, "expires_at": time,
+        });
+        line[name] = json!(count);
+        line
+    };
+    let most = u32::MAX / 2;
+    for line in [
+        user("version", json!((1_u64 << 53) - 1)),
+        user("session_epoch", json!(most)),
+        user("kept_session", json!({ "id": id, "epoch": most })),
+        session("revision", most),
+        session("epoch", most),
+        session("generation", most),
+    ] {
+        read(Format::Shild, &line).unwrap_or_else(|reason| panic!("{line}: {reason}"));
+    }
+    for (line, reason) in [
+        (
+            user("version", json!(1_u64 << 53)),
+            "/version: must be 1 to 9007199254740991",
+        ),
+        (
+            user("version", json!(u64::MAX)),
+            "/version: must be 1 to 9007199254740991",
+        ),
+        (
+            user("session_epoch", json!(most + 1)),
+            "/session_epoch: must be 0 to 2147483647",
+        ),
+        (
+            user("kept_session", json!({ "id": id, "epoch": u32::MAX })),
+            "/kept_session/epoch: must be 0 to 2147483647",
+        ),
+        (session("revision", 0), "/revision: must be 1 to 2147483647"),
+        (session("revision", u32::MAX), "/revision: must be 1 to 2147483647"),
+        (session("epoch", u32::MAX), "/epoch: must be 0 to 2147483647"),
+        (session("generation", most + 1), "/generation: must be 0 to 2147483647"),
+    ] {
+        assert_eq!(refused(Format::Shild, &line), reason, "{line}");
     }
 }
 
