@@ -1,0 +1,68 @@
+//! Moving in by the command line, with a server and without (W7).
+
+mod server;
+
+use std::fs;
+use std::path::Path;
+
+use server::{Server, run, shild};
+
+/// Takes these users in from a file: exit code, what is printed, what is complained about.
+fn import(home: &Path, text: &str, args: &[&str]) -> (Option<i32>, String, String) {
+    fs::write(home.join("users.ndjson"), text).unwrap();
+    run(shild(home, &[&["import", "users.ndjson"], args].concat()))
+}
+
+fn user(name: &str) -> String {
+    format!("{{\"username\":\"{name}\"}}\n")
+}
+
+/// What an import without refusals comes to.
+fn good(added: u32, skipped: u32) -> (Option<i32>, String, String) {
+    let words = format!("{added} added, {skipped} skipped, 0 refused\n");
+    (Some(0), words, String::new())
+}
+
+#[test]
+fn users_are_taken_in_with_the_server_and_without() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let (juliet, romeo) = (user("juliet"), user("romeo"));
+    // More than any other request may be.
+    let many: String = (0..2_000).map(|n| user(&format!("user{n:05}x"))).collect();
+
+    let (code, out, err) = import(home, &juliet, &["--dry-run"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(out, "would be: 1 added, 0 skipped, 0 refused\n");
+    assert_eq!(import(home, &juliet, &[]), good(1, 0), "a dry run wrote");
+    assert_eq!(import(home, &juliet, &[]), good(0, 1));
+
+    let server = Server::start(home);
+    assert_eq!(import(home, &(juliet + &romeo), &[]), good(1, 1));
+    assert_eq!(import(home, &many, &[]), good(2_000, 0));
+    let (code, out, err) = import(home, &format!("{romeo}{{\"username\":\"a b\"}}\n"), &[]);
+    assert_eq!((code, out.as_str()), (Some(1), "0 added, 1 skipped, 1 refused\n"));
+    let complaints: Vec<_> = err.lines().collect();
+    assert!(complaints[0].starts_with("shild: line 2: /username: "), "{err}");
+    assert_eq!(complaints[1..], ["shild: 1 was refused; all others went in"]);
+    let (code, out, _) = import(home, &romeo, &["--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, report["skipped"].as_u64()), (Some(0), Some(1)));
+    server.stop();
+
+    assert_eq!(import(home, &many, &[]), good(0, 2_000));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_the_schema_needs_none() {
+    let home = tempfile::tempdir().unwrap();
+    let (code, _, err) = run(shild(home.path(), &["import", "nowhere"]));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("nowhere: cannot be read: "), "{err}");
+    let (code, out, _) = run(shild(home.path(), &["import", "--schema"]));
+    let schema: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, &schema["title"]),
+        (Some(0), &"A line of an export of shild".into())
+    );
+}
