@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Cursor};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocket::http::{ContentType, Header, Status};
 use rocket::local::asynchronous::Client;
-use shild::Shild;
 use shild::audit::{Actor, AuditEvent, AuditFilter, AuditKind};
 use shild::clock::Timestamp;
 use shild::password::PasswordHash;
@@ -18,8 +17,11 @@ use shild::session::SessionRecord;
 use shild::store::conformance::block_on;
 use shild::store::sled::SledOptions;
 use shild::store::{MemoryStore, Sections, SledStore, Store, UserStore, VerifyStore};
+use shild::transfer::import::{Added, ImportOptions, ImportReport};
+use shild::transfer::line::{MAX_COUNT, MAX_VERSION};
 use shild::transfer::{Export, Line};
 use shild::user::{EventId, PendingReset, Scopes, SessionId, UserId, UserRecord, Username};
+use shild::{Origin, Shild};
 use tempfile::TempDir;
 
 const EVERYTHING: Sections = Sections {
@@ -58,8 +60,8 @@ async fn fill(store: &dyn Store) {
         password_hash: Some(PasswordHash::parse(hash).unwrap()),
         scopes: Scopes::parse("admin invoices:read user").unwrap(),
         updated_at: at(9),
-        version: u64::MAX,
-        session_epoch: u32::MAX,
+        version: MAX_VERSION,
+        session_epoch: MAX_COUNT,
         reset: Some(PendingReset {
             digest: std::array::from_fn(|i| u8::try_from(i).unwrap()),
             expires_at: at(77),
@@ -84,7 +86,7 @@ async fn fill(store: &dyn Store) {
             user_id: rich.id,
             id: SessionId::from_bytes([if ip.is_some() { 1 } else { 2 }; 16]),
             revision: 4,
-            epoch: u32::MAX,
+            epoch: MAX_COUNT,
             generation: 3,
             client_id: client_id.map(str::to_owned),
             user_agent: client_id.map(|_| "agent/1 (\\)".to_owned()),
@@ -178,6 +180,67 @@ fn from_sled_to_memory_to_sled_every_byte_stays() {
         bring_in(&third, &second).await;
         assert!(export(&third, EVERYTHING).await == original, "sled gives other bytes");
         assert_eq!(third.verify(Arc::new(|_, _| {})).await.unwrap().findings, []);
+    });
+}
+
+async fn over(store: &Arc<dyn Store>) -> Shild {
+    let shild = Shild::builder(shild::testing::settings()).store(Arc::clone(store));
+    shild.build().await.unwrap()
+}
+
+/// Takes an export in as the command line does.
+async fn import(shild: &Shild, text: &str) -> ImportReport {
+    let input = Cursor::new(text.to_owned());
+    let origin = Origin::default();
+    let import = shild.import(input, ImportOptions::default(), Actor::Operator, &origin);
+    import.await.unwrap()
+}
+
+#[test]
+fn an_import_from_sled_to_memory_to_sled_leaves_every_byte_and_a_second_one_too() {
+    const USERS_AND_SESSIONS: Sections = Sections {
+        sessions: true,
+        events: false,
+    };
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    block_on(async {
+        let first = sled(dirs[0].path());
+        fill(&first).await;
+        let original = export(&first, USERS_AND_SESSIONS).await;
+        let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let second: Arc<dyn Store> = Arc::new(sled(dirs[1].path()));
+        for store in [&memory, &second] {
+            // With the audit log, to which each import adds an entry of its own.
+            let everything = export(&first, EVERYTHING).await;
+            let shild = over(store).await;
+            let report = import(&shild, &everything).await;
+            let Added {
+                users,
+                sessions,
+                events,
+            } = report.added;
+            assert_eq!((users, sessions, events, report.refused), (1202, 2, 4, 0), "{report:?}");
+            assert!(export(&**store, USERS_AND_SESSIONS).await == original, "other bytes");
+
+            let report = import(&shild, &everything).await;
+            assert_eq!(
+                (report.added, report.skipped, report.refused),
+                (Added::default(), 1208, 0)
+            );
+            assert!(export(&**store, USERS_AND_SESSIONS).await == original, "other bytes");
+            let events = store.list_events(&AuditFilter::default(), None, 10).await.unwrap();
+            assert_eq!(events.len(), 4 + 2);
+            assert_eq!(store.verify(Arc::new(|_, _| {})).await.unwrap().findings, []);
+        }
+
+        let lines: Vec<_> = original.lines().collect();
+        for lost in [1, 600] {
+            let text = [&lines[..lost], &lines[lost + 1..]].concat().join("\n");
+            let empty: Arc<dyn Store> = Arc::new(MemoryStore::new());
+            let report = import(&over(&empty).await, &text).await;
+            assert_eq!(report.refused, 1);
+            assert!(report.refusals[0].reason.contains("some were lost"), "{report:?}");
+        }
     });
 }
 

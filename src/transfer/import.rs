@@ -1,7 +1,7 @@
 //! Moving in: users from an export of shild's own or of another program, with the hashes that they have.
 //!
 //! The input is read once, in bounded memory: at most [`MAX_RECORD`] bytes of it for one user, and some hundred users at a
-//! time; for each user added, its id is remembered. What cannot be taken over is reported with the line that it is on, and
+//! time; of each user added, the id is remembered. What cannot be taken over is reported with the line that it is on, and
 //! the rest goes in.
 //!
 //! # Twice changes nothing

@@ -1,8 +1,9 @@
 //! Every record looked at, and held against those that must agree with it.
 //!
 //! Works on copies of all trees as they were at one moment. Whether names and users lead to each other is told by digests of
-//! the pairs: each stands once with the user and once with the name, and what stands only once is wrong. That takes 18 bytes
-//! a user, whatever the names are; a disagreement goes unseen with a probability of about 2⁻⁶⁴.
+//! the pairs: each stands once with the user and once with the name, so their sums are the same on both sides. Only if they
+//! are not, the digests are held in memory, 18 bytes a user, to find which ones stand only once. A disagreement goes unseen
+//! with a probability of about 2⁻⁶⁴.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -31,7 +32,7 @@ pub(super) fn verify(copies: Vec<TreeCopy>, progress: Progress) -> Result<Verifi
         total,
         done: 0,
         hasher: RandomState::new(),
-        unpaired: HashSet::new(),
+        balance: 0,
         all_users_read: true,
         found: Verification::default(),
     };
@@ -54,8 +55,8 @@ struct Walk {
     total: u64,
     done: u64,
     hasher: RandomState,
-    /// The digests of (tree, name, user) that have been seen on one side only.
-    unpaired: HashSet<u64>,
+    /// The sum of the digests of (tree, name, user) as the users have them, less that as the names have them.
+    balance: u64,
     all_users_read: bool,
     found: Verification,
 }
@@ -100,13 +101,6 @@ impl Walk {
         self.hasher.hash_one((tree.index(), name, user.as_bytes()))
     }
 
-    fn seen_on_one_side(&mut self, tree: Tree, name: &[u8], user: UserId) {
-        let digest = self.digest(tree, name, user);
-        if !self.unpaired.remove(&digest) {
-            self.unpaired.insert(digest);
-        }
-    }
-
     fn users(&mut self) -> Result<(), StoreError> {
         self.found.counts.users = self.copy(Tree::Users).records;
         while let Some(raw) = self.next(Tree::Users)? {
@@ -119,7 +113,7 @@ impl Walk {
             }
             self.found.counts.enabled_admins += u64::from(user.is_enabled_admin());
             for (tree, name) in names(&user) {
-                self.seen_on_one_side(tree, name.as_bytes(), user.id);
+                self.balance = self.balance.wrapping_add(self.digest(tree, name.as_bytes(), user.id));
             }
         }
         Ok(())
@@ -128,7 +122,7 @@ impl Walk {
     fn index(&mut self, tree: Tree) -> Result<(), StoreError> {
         while let Some(raw) = self.next(tree)? {
             if let Some(user) = self.read::<UserId>(tree, &raw) {
-                self.seen_on_one_side(tree, &raw.key, user);
+                self.balance = self.balance.wrapping_sub(self.digest(tree, &raw.key, user));
             }
         }
         Ok(())
@@ -136,30 +130,43 @@ impl Walk {
 
     /// Says which names and users do not lead to each other. Nearly always there are none, and nothing is read again.
     fn name_the_unpaired(&mut self) -> Result<(), StoreError> {
-        if self.unpaired.is_empty() {
+        if self.balance == 0 {
             return Ok(());
         }
+        let mut unpaired = HashSet::new();
+        self.each_pair(|walk, _, tree, name, user| {
+            let digest = walk.digest(tree, name, user);
+            if !unpaired.remove(&digest) {
+                unpaired.insert(digest);
+            }
+        })?;
+        self.each_pair(|walk, side, tree, name, user| {
+            if unpaired.contains(&walk.digest(tree, name, user)) {
+                let detail = match side {
+                    Side::Name => format!("it leads to user {user}, who is missing, unreadable, or has another name"),
+                    Side::User => format!("it does not lead to user {user}, whose it is"),
+                };
+                walk.wrong(tree, name, detail);
+            }
+        })
+    }
+
+    /// Hands over the pairs of a name and a user: those that the names have, then those that the users have. What cannot be
+    /// read has been found before.
+    fn each_pair(&mut self, mut visit: impl FnMut(&mut Self, Side, Tree, &[u8], UserId)) -> Result<(), StoreError> {
         for tree in [Tree::Usernames, Tree::Skeletons] {
             self.copy(tree).rewind()?;
             while let Some(raw) = self.copy(tree).next_raw()? {
-                // One that cannot be read has been found before.
-                if let Ok(user) = unseal::<UserId>(tree, &raw.key, &raw.value)
-                    && self.unpaired.contains(&self.digest(tree, &raw.key, user))
-                {
-                    let detail = format!("it leads to user {user}, who is missing, unreadable, or has another name");
-                    self.wrong(tree, &raw.key, detail);
+                if let Ok(user) = unseal::<UserId>(tree, &raw.key, &raw.value) {
+                    visit(self, Side::Name, tree, &raw.key, user);
                 }
             }
         }
         self.copy(Tree::Users).rewind()?;
         while let Some(raw) = self.copy(Tree::Users).next_raw()? {
-            let Ok(user) = unseal::<UserRecord>(Tree::Users, &raw.key, &raw.value) else {
-                continue;
-            };
-            for (tree, name) in names(&user) {
-                if self.unpaired.contains(&self.digest(tree, name.as_bytes(), user.id)) {
-                    let detail = format!("it does not lead to user {}, whose it is", user.id);
-                    self.wrong(tree, name.as_bytes(), detail);
+            if let Ok(user) = unseal::<UserRecord>(Tree::Users, &raw.key, &raw.value) {
+                for (tree, name) in names(&user) {
+                    visit(self, Side::User, tree, name.as_bytes(), user.id);
                 }
             }
         }
@@ -248,6 +255,13 @@ impl Walk {
             next: self.copy(Tree::Users).next_raw()?.map(|raw| raw.key),
         })
     }
+}
+
+/// Who says that a name and a user belong together.
+#[derive(Clone, Copy)]
+enum Side {
+    Name,
+    User,
 }
 
 /// What leads to a user, and by which name.

@@ -1,7 +1,5 @@
 //! Puts what was read into the store, or finds out what would come of it.
 
-use std::collections::HashSet;
-
 use futures_util::future::join_all;
 
 use super::Numbered;
@@ -21,8 +19,7 @@ pub(super) struct Apply<'a> {
     shild: &'a Shild,
     /// Of a dry run.
     taken: Option<Taken>,
-    /// The users added in this run.
-    added: HashSet<UserId>,
+    added: AddedUsers,
     /// Where the export's header was.
     header: Option<u64>,
     /// Where its end was, and what that says.
@@ -41,7 +38,7 @@ impl<'a> Apply<'a> {
         Ok(Self {
             shild,
             taken,
-            added: HashSet::new(),
+            added: AddedUsers::default(),
             header: None,
             end: None,
             read: End::default(),
@@ -96,8 +93,11 @@ impl<'a> Apply<'a> {
             .map(|(_, user)| user.record(self.shild.now(), self.shild.random()))
             .collect();
         let outcomes = if let Some(taken) = &mut self.taken {
-            let pairs = users.iter().zip(&records);
-            pairs.map(|((_, user), record)| Ok(taken.add(user, record))).collect()
+            let mut outcomes = Vec::with_capacity(users.len());
+            for ((_, user), record) in users.iter().zip(&records) {
+                outcomes.push(taken.add(&*self.shild.store, user, record).await);
+            }
+            outcomes
         } else {
             // One question for all: most imports go into a store without any sessions.
             let sessions = !self.shild.store.scan_sessions(None, 1).await?.is_empty();
@@ -116,8 +116,12 @@ impl<'a> Apply<'a> {
 
     async fn sessions(&mut self, sessions: &[(u64, SessionRecord)], report: &mut ImportReport) -> Result<(), Error> {
         let dry_run = self.taken.is_some();
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let added = self.added.in_order();
         let outcomes = join_all(sessions.iter().map(|(_, session)| async {
-            if !self.added.contains(&session.user_id) {
+            if added.binary_search(&session.user_id).is_err() {
                 Ok(Outcome::Skipped)
             } else if dry_run {
                 Ok(Outcome::Added)
@@ -148,6 +152,30 @@ impl<'a> Apply<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// The users added in this run: sixteen bytes each, for there may be millions of them.
+#[derive(Default)]
+struct AddedUsers {
+    ids: Vec<UserId>,
+    /// Whether they are in order.
+    sorted: bool,
+}
+
+impl AddedUsers {
+    fn insert(&mut self, id: UserId) {
+        self.ids.push(id);
+        self.sorted = false;
+    }
+
+    /// All of them in order. An export has them so, which the stable sort makes use of.
+    fn in_order(&mut self) -> &[UserId] {
+        if !self.sorted {
+            self.ids.sort();
+            self.sorted = true;
+        }
+        &self.ids
     }
 }
 
@@ -198,7 +226,7 @@ async fn end_left_over_sessions(shild: &Shild, user: UserId) -> Result<(), Error
 }
 
 /// Whether a user of the same name is this one.
-fn is_same(user: &Candidate, there: &UserRecord) -> bool {
+pub(super) fn is_same(user: &Candidate, there: &UserRecord) -> bool {
     user.password_hash == there.password_hash || user.created_at == Some(there.created_at)
 }
 
