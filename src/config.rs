@@ -87,7 +87,7 @@ pub struct Settings {
     /// 1,000,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_queue: Option<usize>,
-    /// Memory that sled may use for cached pages, in bytes. Default 32 MiB; 1 MiB to 64 GiB.
+    /// Memory that sled may use for cached pages, in bytes. Default 8 MiB; 1 MiB to 64 GiB.
     pub cache_capacity: ByteSize,
     /// How many verified access tokens are remembered, so that their signatures need no second check. Default
     /// 10,000; 0 (none) to 10,000,000.
