@@ -10,6 +10,7 @@ mod export;
 mod healthcheck;
 mod import;
 mod key;
+mod memory;
 mod openapi;
 mod progress;
 mod serve;
@@ -191,6 +192,7 @@ impl From<ListenArgs> for ServeArgs {
 
 /// Reads the command line, does what it says, and tells how it went.
 pub(crate) fn main() -> ExitCode {
+    memory::share_one_heap();
     let cli = match Cli::try_parse().and_then(check_place_of_flags) {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
