@@ -1,104 +1,187 @@
-//! How long does it take to export and to verify a store of a million users, and in how much memory?
+//! How long do import, export and verify take on a store of many users, and in how much memory?
 //!
-//! `cargo bench --bench transfer [-- USERS]`. The program itself does it, as a process of its own, on a store that is made
-//! before; its peak memory is asked of Linux, and is not known elsewhere.
+//! `cargo bench --bench transfer [-- USERS]`; the README's figures are of 1000000. The program itself does each, as a process
+//! of its own, on the store while no server runs and through a running server. Peak memory is asked of Linux (`VmHWM`), and
+//! is not known elsewhere. Prints a table in Markdown.
 
 use std::env;
-use std::fs;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shild::clock::Timestamp;
-use shild::password::PasswordHash;
-use shild::store::conformance::block_on;
-use shild::store::sled::SledOptions;
-use shild::store::{SledStore, Store as _, UserStore as _};
-use shild::user::{Scopes, UserId, UserRecord, Username};
-use tokio::task::JoinSet;
+/// How many users there are unless it is said.
+const USERS: u64 = 20_000;
 
-/// As many users as the writer of the store takes into one transaction.
-const BATCH: u64 = 512;
+/// How often the memory is looked at.
+const PACE: Duration = Duration::from_millis(5);
 
 fn main() {
-    let users = env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000);
-    let dir = tempfile::tempdir().expect("a directory can be made");
-    let began = Instant::now();
-    block_on(fill(&dir.path().join("data"), users));
-    println!(
-        "a store of {users} users was made in {:.1} s",
-        began.elapsed().as_secs_f64()
+    let users = env::args().find_map(|arg| arg.parse().ok()).unwrap_or(USERS);
+    let home = tempfile::tempdir().expect("a directory can be made");
+    let home = home.path();
+    write_users(&home.join("users.ndjson"), users);
+    let mut table = format!("| {users} users | time | peak memory | of the server |\n|---|---|---|---|\n");
+    let mut row = |what: &str, args: &[&str], server: Option<&Server>| {
+        let Measured { time, peak, said } = run(home, args);
+        let served = server.map_or_else(String::new, |server| format!("{} MiB", server.peak()));
+        let seconds = time.as_secs_f64();
+        writeln!(table, "| {what} | {seconds:.1} s | {peak} MiB | {served} |").expect("text takes all");
+        said
+    };
+
+    let (added, there) = (
+        format!("{users} added, 0 skipped, 0 refused"),
+        format!("0 added, {users} skipped, 0 refused"),
     );
-    for args in [&["export", "users.ndjson"][..], &["verify"]] {
-        let began = Instant::now();
-        let mut child = shild(dir.path()).args(args).spawn().expect("the program starts");
-        let peak = watch(&mut child);
-        println!(
-            "{:6} {:5.1} s  {peak:4} MiB at most, with the opening of the store",
-            args[0],
-            began.elapsed().as_secs_f64()
-        );
-    }
-    let size = fs::metadata(dir.path().join("users.ndjson")).map_or(0, |file| file.len());
-    println!("the export has {} MiB", size >> 20);
+    let said = row("import into an empty store", &["import", "users.ndjson"], None);
+    assert_eq!(said, added);
+    let said = row("the same again", &["import", "users.ndjson"], None);
+    assert_eq!(said, there);
+    let said = row("`--dry-run` of it", &["import", "users.ndjson", "--dry-run"], None);
+    assert_eq!(said, format!("would be: {there}"));
+    row("export", &["export", "export.ndjson"], None);
+    assert!(
+        same(home, "users.ndjson", "export.ndjson"),
+        "the export has other bytes"
+    );
+    row("verify", &["verify"], None);
+
+    let server = Server::start(home, "data");
+    row("export through a server", &["export", "export.ndjson"], Some(&server));
+    assert!(
+        same(home, "users.ndjson", "export.ndjson"),
+        "the export has other bytes"
+    );
+    drop(server);
+    let server = Server::start(home, "data");
+    let said = row(
+        "import of what is there, through a server",
+        &["import", "users.ndjson"],
+        Some(&server),
+    );
+    assert_eq!(said, there);
+    drop(server);
+    let server = Server::start(home, "data");
+    row("verify through a server", &["verify"], Some(&server));
+    drop(server);
+    let server = Server::start(home, "elsewhere");
+    let args = ["--data-dir", "elsewhere", "import", "users.ndjson"];
+    let said = row("import into an empty store, through a server", &args, Some(&server));
+    assert_eq!(said, added);
+    println!("{table}");
 }
 
-/// Ids in order, as UUIDv7 gives them; a hash as long as the real ones.
-fn user(number: u64) -> UserRecord {
-    let hash = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2E$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
-    let now = Timestamp::from_millis(1_700_000_000_123);
-    UserRecord {
-        id: UserId::from_bytes(u128::from(number).to_be_bytes()),
-        username: Username::parse(&format!("user{:016x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15)), 64)
-            .expect("a good name"),
-        password_hash: Some(PasswordHash::parse(hash).expect("a good hash")),
-        scopes: Scopes::registered(),
-        disabled: false,
-        created_at: now,
-        updated_at: now,
-        version: 1,
-        session_epoch: 0,
-        reset: None,
-        kept_session: None,
-    }
-}
-
-async fn fill(dir: &Path, users: u64) {
-    let store = Arc::new(SledStore::open(dir, SledOptions::default()).expect("a new store opens"));
-    let mut first = 0;
-    while first < users {
-        let mut calls = JoinSet::new();
-        for number in first..users.min(first + BATCH) {
-            let store = Arc::clone(&store);
-            calls.spawn(async move { store.create(&user(number)).await });
+/// Ids in order, as UUIDv7 gives them; names in no order; a hash as long as the real ones.
+fn write_users(path: &Path, users: u64) {
+    const REST: &str = concat!(
+        r#""password_hash":"$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2E$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A","#,
+        r#""scopes":["user"],"disabled":false,"created_at":"2023-11-14T22:13:20.123Z","updated_at":"2023-11-14T22:13:20.123Z","#,
+        r#""version":1,"session_epoch":0,"reset":null,"kept_session":null}"#
+    );
+    let write = || {
+        let mut out = BufWriter::new(File::create(path)?);
+        writeln!(out, r#"{{"kind":"header","format":"shild","version":1}}"#)?;
+        for number in 0..users {
+            // An odd factor, so no name comes twice.
+            let name = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let id = format!("018bcfe5-{:04x}-7{:03x}-8000-{name:012x}", number >> 12, number & 0xFFF);
+            let id = &id[..36];
+            writeln!(
+                out,
+                r#"{{"kind":"user","id":"{id}","username":"user{name:016x}@example.com",{REST}"#
+            )?;
         }
-        let created: Result<Vec<()>, _> = calls.join_all().await.into_iter().collect();
-        created.expect("the users are created");
-        first += BATCH;
-    }
-    store.close().await.expect("the store closes");
+        writeln!(out, r#"{{"kind":"end","users":{users},"sessions":0,"events":0}}"#)?;
+        out.flush()
+    };
+    write().expect("the users can be written");
 }
 
-fn shild(dir: &Path) -> Command {
+/// Whether two files have the same lines.
+fn same(home: &Path, one: &str, other: &str) -> bool {
+    let lines = |name| BufReader::new(File::open(home.join(name)).expect("it is there")).split(b'\n');
+    lines(one).map(Result::unwrap).eq(lines(other).map(Result::unwrap))
+}
+
+fn shild(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shild"));
-    command.current_dir(dir).env_clear().stdin(Stdio::null());
+    command.current_dir(home).env_clear().stdin(Stdio::null());
     command
 }
 
-/// The most memory that the process had at any time, in MiB, once it has ended.
-fn watch(child: &mut Child) -> u64 {
+/// What came of a run of the program.
+struct Measured {
+    time: Duration,
+    /// In MiB.
+    peak: u64,
+    said: String,
+}
+
+fn run(home: &Path, args: &[&str]) -> Measured {
+    let began = Instant::now();
+    let mut child = shild(home)
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
     let mut peak = 0;
-    loop {
+    let status = loop {
         if let Some(status) = child.try_wait().expect("the program can be waited for") {
-            assert!(status.success(), "{status}");
-            return peak >> 10;
+            break status;
         }
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-        peak = kib.unwrap_or(peak);
-        thread::sleep(Duration::from_millis(10));
+        peak = peak_mib(&child).unwrap_or(peak);
+        thread::sleep(PACE);
+    };
+    let time = began.elapsed();
+    let said = std::io::read_to_string(child.stdout.take().expect("it is piped")).expect("the output is text");
+    assert!(status.success(), "{args:?}: {status}");
+    Measured {
+        time,
+        peak,
+        said: said.trim_end().to_owned(),
+    }
+}
+
+/// The most memory that the process has had so far.
+fn peak_mib(process: &Child) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib >> 10)
+}
+
+/// A running server; ended when it is dropped.
+struct Server(Child);
+
+impl Server {
+    fn start(home: &Path, data: &str) -> Self {
+        let mut child = shild(home)
+            .args(["--data-dir", data, "serve", "--port", "0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the output is text");
+        assert!(line.contains("listens"), "the server does not start: {line}");
+        Self(child)
+    }
+
+    fn peak(&self) -> u64 {
+        peak_mib(&self.0).unwrap_or(0)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // As a service manager does; it may have ended by itself.
+        let pid = self.0.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = self.0.wait();
     }
 }

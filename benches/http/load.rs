@@ -16,11 +16,14 @@ use crate::process::Server;
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Makes the next request of the body of the last answer; `None` if there is nothing more to ask.
+type Next = Box<dyn FnMut(&str) -> Option<Vec<u8>> + Send>;
+
 /// One connection's part of the load.
 pub(crate) struct Caller {
     request: Vec<u8>,
-    /// Makes the next request of the answer's body; where there is none the request stays.
-    next: Option<fn(&str) -> Vec<u8>>,
+    /// Where there is none the request stays.
+    next: Option<Next>,
 }
 
 impl Caller {
@@ -33,7 +36,18 @@ impl Caller {
     pub(crate) fn refreshing(answer: &str) -> Self {
         Self {
             request: refresh(answer),
-            next: Some(refresh),
+            next: Some(Box::new(|answer| Some(refresh(answer)))),
+        }
+    }
+
+    /// Asks one after the other.
+    ///
+    /// # Panics
+    /// If there is not one.
+    pub(crate) fn asking(mut requests: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Self {
+        Self {
+            request: requests.next().expect("there is a first request"),
+            next: Some(Box::new(move |_| requests.next())),
         }
     }
 }
@@ -86,6 +100,12 @@ fn refresh(answer: &str) -> Vec<u8> {
     post("/shild", "application/x-www-form-urlencoded", &form)
 }
 
+/// A registration; name and password are of characters that JSON takes as they are.
+pub(crate) fn register(username: &str, password: &str) -> Vec<u8> {
+    let body = format!(r#"{{"username":"{username}","password":"{password}"}}"#);
+    post("/register", "application/json", &body)
+}
+
 fn post(path: &str, kind: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}")
@@ -127,8 +147,7 @@ impl Client {
     }
 
     pub(crate) fn register(&self, server: &Server, username: &str, password: &str) {
-        let body = format!(r#"{{"username":"{username}","password":"{password}"}}"#);
-        self.ask(server, &post("/register", "application/json", &body));
+        self.ask(server, &register(username, password));
     }
 
     /// An access token.
@@ -138,12 +157,17 @@ impl Client {
 
     /// One round with a connection for each caller; gives the callers back as the round left them.
     pub(crate) fn round(&self, server: &Server, callers: Vec<Caller>) -> (Load, Vec<Caller>) {
+        self.load(server, callers, ROUND)
+    }
+
+    /// As long a round as it takes until no caller has anything more to ask, or as is given.
+    pub(crate) fn load(&self, server: &Server, callers: Vec<Caller>, at_most: Duration) -> (Load, Vec<Caller>) {
         self.0.block_on(async {
             let mut connections = JoinSet::new();
             let processor = server.processor_time();
             let start = Instant::now();
             for caller in callers {
-                connections.spawn(call(server.address, caller, start + ROUND));
+                connections.spawn(call(server.address, caller, start + at_most));
             }
             let (mut latencies, mut callers) = (Vec::new(), Vec::new());
             while let Some(done) = connections.join_next().await {
@@ -183,8 +207,11 @@ async fn call(
         stream.write_all(&caller.request).await?;
         let body = answer(&mut stream, &mut buffer).await?;
         latencies.push(asked.elapsed());
-        if let Some(next) = caller.next {
-            caller.request = next(&body);
+        if let Some(next) = &mut caller.next {
+            match next(&body) {
+                Some(request) => caller.request = request,
+                None => break,
+            }
         }
     }
     Ok((caller, latencies))

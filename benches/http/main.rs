@@ -14,7 +14,9 @@
 
 mod argon2id;
 mod guest;
+#[expect(dead_code, reason = "another benchmark uses more of it")]
 mod load;
+#[expect(dead_code, reason = "another benchmark uses more of it")]
 mod process;
 mod table;
 

@@ -21,10 +21,15 @@ pub(crate) struct Server {
 impl Server {
     /// The release binary.
     pub(crate) fn shild(dir: &Path) -> Self {
+        Self::shild_with(dir, &[])
+    }
+
+    /// The release binary with these settings, by their names in the environment.
+    pub(crate) fn shild_with(dir: &Path, settings: &[(&str, &str)]) -> Self {
         Self::start(Path::new(env!("CARGO_BIN_EXE_shild")), |command, port| {
             let data = dir.join("data");
             command.args(["serve", "--port", port]).arg("--data-dir").arg(data);
-            command.current_dir(dir);
+            command.current_dir(dir).envs(settings.iter().copied());
         })
     }
 
@@ -45,9 +50,9 @@ impl Server {
     fn start(program: &Path, arguments: impl FnOnce(&mut Command, &str)) -> Self {
         let address = free_address();
         let mut command = Command::new(program);
+        command.env_clear();
         arguments(&mut command, &address.port().to_string());
         command
-            .env_clear()
             .env("SHILD_THROTTLE__PER_SOURCE__PER_MINUTE", "1000000")
             .env("SHILD_THROTTLE__PER_SOURCE__BURST", "1000000")
             .stdout(Stdio::null())
@@ -59,6 +64,15 @@ impl Server {
             address,
             started,
         }
+    }
+
+    /// Asks it to end, as a service manager does, and waits until it has.
+    pub(crate) fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(asked.is_ok_and(|status| status.success()), "it cannot be asked");
+        let status = self.child.wait().expect("it is a child of this process");
+        assert!(status.success(), "{status}");
     }
 
     /// Resident memory.
