@@ -1,11 +1,13 @@
 //! All routes, put together; each module below has one resource.
 
 pub(crate) mod answer;
+mod asset;
 mod audit;
 mod client;
 mod docs;
 mod export;
 mod health;
+mod home;
 mod import;
 mod keys;
 mod me;
@@ -23,6 +25,7 @@ use rocket_okapi::okapi::merge::merge_specs;
 use rocket_okapi::okapi::openapi3::OpenApi;
 use rocket_okapi::settings::OpenApiSettings;
 
+use crate::config::Settings;
 use crate::http::own;
 use crate::openapi;
 
@@ -86,7 +89,7 @@ pub(crate) fn pages(document: &OpenApi) -> Vec<Route> {
     own([docs::routes(document), problems::routes(), users::unlisted()].concat())
 }
 
-/// What only an application that is all shild's has: something at `/`.
-pub(crate) fn front() -> Vec<Route> {
-    own(docs::front())
+/// What only an application that is all shild's has: the account page at `/`.
+pub(crate) fn front(settings: &Settings) -> Vec<Route> {
+    own(home::routes(settings))
 }

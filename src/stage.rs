@@ -29,8 +29,8 @@ impl Shild {
         Stage::new(Some(self), false)
     }
 
-    /// Makes all of an application shild's: every answer has its headers, every error is its own, `/` leads to the docs
-    /// page.
+    /// Makes all of an application shild's: every answer has its headers, every error is its own, and at `/` people
+    /// find the page where they look after their account.
     pub fn whole_stage(self) -> Stage {
         Stage::new(Some(self), true)
     }
@@ -118,8 +118,8 @@ pub fn openapi(token_path: &str) -> OpenApi {
 }
 
 fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests]) -> Rocket<Build> {
-    let token_path = shild.settings().token_path.clone();
-    let mut mounted = routes::api(token_path.as_str());
+    let settings = shild.settings().clone();
+    let mut mounted = routes::api(settings.token_path.as_str());
     for guests in guests {
         add_guests(&mut mounted.document, guests.base, &guests.document);
         rocket = rocket.mount(guests.base, guests.routes.clone());
@@ -129,7 +129,7 @@ fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests]
         .catchers()
         .any(|catcher| catcher.code.is_none() && catcher.base == "/");
     rocket = rocket
-        .mount(token_path.as_str(), mounted.token)
+        .mount(settings.token_path.as_str(), mounted.token)
         .mount("/", mounted.api)
         .mount("/", pages)
         .attach(Frame { whole })
@@ -139,7 +139,7 @@ fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests]
         .manage(shild);
     if whole {
         // Of what Rocket's own shield would add, the frame sets all that is still of use, and stricter.
-        rocket = rocket.attach(Shield::new()).mount("/", routes::front());
+        rocket = rocket.attach(Shield::new()).mount("/", routes::front(&settings));
     }
     if !has_catcher {
         rocket = rocket.register("/", vec![catch::catcher()]);

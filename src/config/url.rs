@@ -16,8 +16,9 @@ impl InvalidUrl {
 }
 
 /// The first segments of all paths that shild answers at, besides the token endpoint.
-const TAKEN: [&str; 18] = [
+const TAKEN: [&str; 19] = [
     ".well-known",
+    "account",
     "audit",
     "docs",
     "export",

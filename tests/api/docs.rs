@@ -37,13 +37,6 @@ async fn the_docs_page_asks_no_other_host_for_anything() {
 }
 
 #[rocket::async_test]
-async fn the_front_leads_to_the_docs() {
-    let app = App::new().await;
-    let front = app.anonymous().get("/").send().await.expect(303);
-    assert_eq!(front.header("Location"), Some("/docs"));
-}
-
-#[rocket::async_test]
 async fn assets_are_compressed_for_whoever_takes_that_and_not_sent_twice() {
     let app = App::new().await;
     let path = "/docs/swagger-ui-bundle.js";

@@ -23,7 +23,8 @@ async fn answers(app: &App) -> Vec<(&'static str, Answer)> {
         ("a page", Method::Get, "/docs"),
         ("an asset", Method::Get, "/docs/swagger-ui.css"),
         ("the document", Method::Get, "/openapi.json"),
-        ("a redirection", Method::Get, "/"),
+        ("the account page", Method::Get, "/"),
+        ("an asset", Method::Get, "/account/main.js"),
         ("without a body", Method::Head, "/user/me"),
         ("health", Method::Get, "/healthz"),
         ("metadata", Method::Get, "/.well-known/oauth-authorization-server"),
@@ -62,7 +63,7 @@ async fn every_response_carries_the_security_headers() {
         assert!(!server.bytes().any(|b| b.is_ascii_digit()), "{name}: {server}");
         assert_eq!(answer.header("X-Request-Id").map(str::len), Some(32), "{name}");
         let kept = answer.header("Cache-Control").unwrap_or_default();
-        let public = ["a page", "an asset", "the document"].contains(&name);
+        let public = ["a page", "the account page", "an asset", "the document"].contains(&name);
         assert_eq!(kept, if public { "no-cache" } else { "no-store" }, "{name}");
         assert_eq!(answer.header("Access-Control-Allow-Origin"), None, "{name}");
     }

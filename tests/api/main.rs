@@ -8,6 +8,7 @@ mod docs;
 mod guest;
 mod headers;
 mod helpers;
+mod home;
 mod import;
 mod json;
 mod log;

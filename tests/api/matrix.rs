@@ -25,8 +25,18 @@ const PUBLIC: [&str; 9] = [
 ];
 
 /// What is mounted and not in the document: pages for people.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 17] = [
     "/",
+    "/account/account.js",
+    "/account/api.js",
+    "/account/arms.js",
+    "/account/audit.js",
+    "/account/entrance.js",
+    "/account/main.js",
+    "/account/page.js",
+    "/account/shield.svg",
+    "/account/style.css",
+    "/account/users.js",
     "/docs",
     "/docs/init.js",
     "/docs/swagger-ui-bundle.js",
