@@ -1,5 +1,6 @@
-//! Files that are served from the binary: compressed once, revalidated by their `ETag`.
+//! Files that are served from the binary: compressed at their first request, revalidated by their `ETag`.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read, Write};
 use std::sync::{Arc, OnceLock};
 
@@ -11,35 +12,33 @@ use rocket::response::Response;
 use rocket::route::{Handler, Outcome};
 use rocket::{Data, Request, Route};
 
-/// A route that answers with these bytes. `policy` is the `Content-Security-Policy` of the page that they belong to.
-pub(super) fn file(path: &str, kind: ContentType, bytes: &[u8], policy: &'static str) -> Route {
-    let kept = Arc::new(OnceLock::from(Kept::new(kind, bytes)));
-    Route::new(
-        Method::Get,
-        path,
-        Asset {
-            source: None,
-            kept,
-            policy,
-        },
-    )
+/// A route that answers with this text. `policy` is the `Content-Security-Policy` of the page that it belongs to.
+pub(super) fn file(path: &str, kind: ContentType, text: impl Into<Cow<'static, str>>, policy: &'static str) -> Route {
+    route(path, Source::Text(kind, text.into()), policy)
 }
 
-/// A route that answers with what another one gives, which is asked at the first request only.
-pub(super) fn taken_from(source: Route, path: &str, policy: &'static str) -> Route {
-    let asset = Asset {
-        source: Some(source.handler),
-        kept: Arc::default(),
-        policy,
-    };
-    Route::new(Method::Get, path, asset)
+/// A route that answers with what another one gives.
+pub(super) fn taken_from(other: Route, path: &str, policy: &'static str) -> Route {
+    route(path, Source::Other(other.handler), policy)
+}
+
+fn route(path: &str, source: Source, policy: &'static str) -> Route {
+    let kept = Arc::default();
+    Route::new(Method::Get, path, Asset { source, kept, policy })
 }
 
 #[derive(Clone)]
 struct Asset {
-    source: Option<Box<dyn Handler>>,
+    source: Source,
     kept: Arc<OnceLock<Kept>>,
     policy: &'static str,
+}
+
+/// Where the file comes from at its first request.
+#[derive(Clone)]
+enum Source {
+    Text(ContentType, Cow<'static, str>),
+    Other(Box<dyn Handler>),
 }
 
 /// A file as it is kept: compressed.
@@ -102,19 +101,19 @@ impl Handler for Asset {
         if let Some(kept) = self.kept.get() {
             return Outcome::Success(kept.answer(request, self.policy));
         }
-        let Some(source) = &self.source else {
-            return Outcome::Error(Status::InternalServerError);
+        let made = match &self.source {
+            Source::Text(kind, text) => Kept::new(kind.clone(), text.as_bytes()),
+            Source::Other(handler) => match handler.handle(request, data).await {
+                Outcome::Success(mut response) => {
+                    let kind = response.content_type().unwrap_or(ContentType::Binary);
+                    let Ok(bytes) = response.body_mut().to_bytes().await else {
+                        return Outcome::Error(Status::InternalServerError);
+                    };
+                    Kept::new(kind, &bytes)
+                }
+                other => return other,
+            },
         };
-        match source.handle(request, data).await {
-            Outcome::Success(mut response) => {
-                let kind = response.content_type().unwrap_or(ContentType::Binary);
-                let Ok(bytes) = response.body_mut().to_bytes().await else {
-                    return Outcome::Error(Status::InternalServerError);
-                };
-                let kept = self.kept.get_or_init(|| Kept::new(kind, &bytes));
-                Outcome::Success(kept.answer(request, self.policy))
-            }
-            other => other,
-        }
+        Outcome::Success(self.kept.get_or_init(|| made).answer(request, self.policy))
     }
 }

@@ -20,9 +20,9 @@ const BUNDLED: [&str; 2] = ["/swagger-ui-bundle.js", "/swagger-ui.css"];
 pub(super) fn routes(document: &OpenApi) -> Vec<Route> {
     let json = rocket::serde::json::to_pretty_string(document).expect("the document is made of strings and numbers");
     let mut all = vec![
-        asset::file("/openapi.json", ContentType::JSON, json.as_bytes(), POLICY),
-        asset::file("/docs", ContentType::HTML, PAGE.as_bytes(), POLICY),
-        asset::file("/docs/init.js", ContentType::JavaScript, SCRIPT.as_bytes(), POLICY),
+        asset::file("/openapi.json", ContentType::JSON, json, POLICY),
+        asset::file("/docs", ContentType::HTML, PAGE, POLICY),
+        asset::file("/docs/init.js", ContentType::JavaScript, SCRIPT, POLICY),
     ];
     let bundled: Vec<Route> = make_swagger_ui(&SwaggerUIConfig::default()).into();
     for route in bundled {

@@ -3,7 +3,7 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 const SHIELD = 'M2 2h20v11c0 7-5 11-10 13C7 24 2 20 2 13z';
-const COLOURS = ['azure', 'gules', 'vert', 'purpure', 'sable'];
+const COLOURS = ['azure', 'gules', 'vert', 'purpure', 'tenne'];
 const METALS = ['or', 'argent'];
 const CHARGES = [
   'M12 0h12v28H12z', // per pale
@@ -47,7 +47,7 @@ export function arms(id) {
   const [field, upon] = swap ? [metal, colour] : [colour, metal];
   const other = METALS.find((name) => name !== metal);
   const clip = `arms-${(drawn += 1)}`;
-  const svg = shape('svg', { viewBox: '0 0 24 28', 'aria-hidden': 'true', focusable: 'false', class: 'arms' });
+  const svg = shape('svg', { viewBox: '0 0 24 28', 'aria-hidden': 'true', class: 'arms' });
   const path = shape('clipPath', { id: clip });
   path.append(shape('path', { d: SHIELD }));
   svg.append(path, shape('path', { d: SHIELD, class: field }), shape('path', { d: charge, class: upon, 'clip-path': `url(#${clip})` }));
