@@ -109,9 +109,11 @@ fn pointer_of_ignored(path: &serde_ignored::Path<'_>) -> String {
     }
 }
 
-/// RFC 6901 §3; a name from the client is cut so that it cannot fill the answer.
+/// RFC 6901 §3; a name from the client is cut so that it cannot fill the answer, and has no control characters left, so that
+/// it can be shown on a terminal, where a refused line of an import is.
 fn escape(name: &str) -> String {
-    let short: String = name.chars().take(64).collect();
+    let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let short: String = name.chars().take(64).map(visible).collect();
     short.replace('~', "~0").replace('/', "~1")
 }
 
@@ -190,6 +192,18 @@ mod tests {
             parse::<Input>(b"{\"name\":\"\xff\"}").unwrap_err().problem(),
             Problem::BadRequest
         );
+    }
+
+    // H13
+    #[test]
+    fn a_pointer_moves_no_cursor() {
+        for body in [
+            r#"{"name":"a","\u001b[2J":1}"#,
+            r#"{"\u001b[2J":1,"\u001b[2J":1}"#,
+            "{\"name\":\"a\",\"\u{9b}[2J\":1}",
+        ] {
+            assert_eq!(pointer(body).1, "/\u{FFFD}[2J", "{body}");
+        }
     }
 
     // H14

@@ -1,5 +1,7 @@
 //! The OpenAPI document: what rocket_okapi makes of the routes, and everything that it leaves to be mended.
 
+mod examples;
+
 use okapi::openapi3::{
     Info, License, OAuthFlows, OpenApi, Operation, Parameter, ParameterValue, PathItem, RefOr, Responses,
     SecuritySchemeData, Tag,
@@ -8,8 +10,11 @@ use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::okapi;
 use rocket_okapi::okapi::merge::merge_specs;
 use rocket_okapi::settings::OpenApiSettings;
-use schemars::schema::{InstanceType, SchemaObject};
+use schemars::schema::{InstanceType, Schema, SchemaObject};
+use schemars::visit::{Visitor, visit_schema_object};
+use serde_json::Value;
 
+use crate::audit::AuditKind;
 use crate::error::Problem;
 use crate::guard::SCHEME;
 use crate::http::respond::{OAuthErrorBody, document, document_problems};
@@ -34,8 +39,17 @@ const DESCRIPTION: &str = "User accounts and OAuth 2 bearer tokens. Errors are `
 the OAuth endpoints, which answer as RFC 6749 §5.2 has it. Access tokens are PASETO v4.public; send them as \
 `Authorization: Bearer <access token>` (RFC 6750).";
 
+/// Answers in which a member without a value is `null`. Of an `Option` schemars says that the member may be missing.
+const WITH_NULLS: [&str; 3] = ["AuditEvent", "Key", "Session"];
+
+/// What has no `null`: a member without a value is left out.
+const WITHOUT_NULLS: [&str; 4] = ["Introspection", "NamedToken", "Problem", "TokenRequest"];
+
+/// Forms: parameters that are not known are passed over, and each comes once (RFC 6749 §3.2).
+const FORMS: [&str; 2] = ["NamedToken", "TokenRequest"];
+
 /// Mends what rocket_okapi leaves open: who we are, tags, the token endpoint's path, the errors of the OAuth endpoints,
-/// and the parameters whose type it cannot see.
+/// the parameters whose type it cannot see, and schemas that generators of clients stumble over.
 pub(crate) fn finish(mut spec: OpenApi, token_path: &str) -> OpenApi {
     "3.0.3".clone_into(&mut spec.openapi);
     spec.info = Info {
@@ -75,8 +89,94 @@ pub(crate) fn finish(mut spec: OpenApi, token_path: &str) -> OpenApi {
         }
     }
     let made = generator.into_openapi().components.unwrap_or_default();
-    spec.components.get_or_insert_default().schemas.extend(made.schemas);
+    let schemas = &mut spec.components.get_or_insert_default().schemas;
+    schemas.extend(made.schemas);
+    for (name, schema) in schemas {
+        Mend.visit_schema_object(schema);
+        let object = schema.object.get_or_insert_default();
+        if WITH_NULLS.contains(&name.as_str()) {
+            object.required = object.properties.keys().cloned().collect();
+        }
+        if WITHOUT_NULLS.contains(&name.as_str()) {
+            object.properties.values_mut().for_each(forbid_null);
+        }
+        if FORMS.contains(&name.as_str()) {
+            object.additional_properties = Some(Box::new(text().into()));
+        }
+        if let Some(example) = examples::of(name) {
+            schema.extensions.insert("example".to_owned(), example);
+        }
+    }
     spec
+}
+
+/// Makes of a schema what OpenAPI 3.0 calls so.
+struct Mend;
+
+impl Visitor for Mend {
+    fn visit_schema_object(&mut self, schema: &mut SchemaObject) {
+        // `null` as the default says that there is none.
+        if let Some(metadata) = &mut schema.metadata {
+            metadata.default = metadata.default.take().filter(|default| !default.is_null());
+        }
+        // The formats of OpenAPI 3.0.3 §4.4 are those that generators know.
+        schema.format = match schema.format.take().as_deref() {
+            Some("uint16") => Some("int32".to_owned()),
+            Some("uint32" | "uint64") => Some("int64".to_owned()),
+            Some("ip") | None => None,
+            Some(other) => Some(other.to_owned()),
+        };
+        join_words(schema);
+        visit_schema_object(self, schema);
+    }
+}
+
+/// Makes one enumeration of a choice between single words, which is what schemars makes of variants with comments of their
+/// own; the comments go into the description.
+fn join_words(schema: &mut SchemaObject) {
+    let Some(choices) = schema
+        .subschemas
+        .as_ref()
+        .and_then(|subschemas| subschemas.one_of.as_ref())
+    else {
+        return;
+    };
+    let word = |choice: &Schema| match choice {
+        Schema::Object(choice) => match choice.enum_values.as_deref() {
+            Some([Value::String(word)]) => {
+                let comment = choice
+                    .metadata
+                    .as_ref()
+                    .and_then(|metadata| metadata.description.clone());
+                Some((word.clone(), comment.unwrap_or_default()))
+            }
+            _ => None,
+        },
+        Schema::Bool(_) => None,
+    };
+    let Some(words) = choices.iter().map(word).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    let lines = words.iter().map(|(word, comment)| format!("- `{word}`: {comment}"));
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    let description = &mut schema.metadata().description;
+    *description = Some(format!("{}\n\n{lines}", description.as_deref().unwrap_or_default()));
+    schema.subschemas = None;
+    schema.instance_type = Some(InstanceType::String.into());
+    schema.enum_values = Some(words.into_iter().map(|(word, _)| word.into()).collect());
+}
+
+fn text() -> SchemaObject {
+    SchemaObject {
+        instance_type: Some(InstanceType::String.into()),
+        ..SchemaObject::default()
+    }
+}
+
+fn forbid_null(schema: &mut Schema) {
+    if let Schema::Object(schema) = schema {
+        schema.extensions.remove("nullable");
+    }
 }
 
 /// Adds the routes of the application that shild is a guest in to the finished document; the document then bears the
@@ -144,6 +244,10 @@ fn type_parameter(parameter: &mut Parameter) {
     let ParameterValue::Schema { schema, .. } = &mut parameter.value else {
         return;
     };
+    schema.extensions.remove("nullable");
+    if let Some(description) = schema.metadata().description.take() {
+        parameter.description = Some(description);
+    }
     match parameter.name.as_str() {
         "limit" => {
             *schema = SchemaObject {
@@ -154,7 +258,7 @@ fn type_parameter(parameter: &mut Parameter) {
             schema.number().maximum = Some(200.0);
             schema.metadata().default = Some(50.into());
         }
-        "dry_run" | "admins" => {
+        "dry_run" | "admins" | "sessions" | "audit" => {
             *schema = SchemaObject {
                 instance_type: Some(InstanceType::Boolean.into()),
                 ..SchemaObject::default()
@@ -165,6 +269,7 @@ fn type_parameter(parameter: &mut Parameter) {
             schema.enum_values = Some(Format::ALL.map(|format| format.as_str().into()).into());
             schema.metadata().default = Some(Format::default().as_str().into());
         }
+        "kind" => schema.enum_values = Some(AuditKind::ALL.map(|kind| kind.as_str().into()).into()),
         "session_id" | "user_id" => schema.format = Some("uuid".to_owned()),
         _ => {}
     }

@@ -14,6 +14,7 @@ mod me;
 mod metadata;
 mod page;
 mod problems;
+mod query;
 mod register;
 mod sessions;
 mod token;

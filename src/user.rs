@@ -57,7 +57,7 @@ pub struct PendingReset {
 pub struct KeptSession {
     /// Which one.
     pub id: SessionId,
-    /// The [`UserRecord::session_epoch`] that it was kept for. Under the next one it is as dead as all others, unless it is kept
+    /// The user's `session_epoch` that it was kept for. Under the next one it is as dead as all others, unless it is kept
     /// again; so nobody who ends all sessions has to think of this.
     pub epoch: u32,
 }

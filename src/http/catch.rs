@@ -112,7 +112,10 @@ fn methods_of(request: &Request<'_>) -> BTreeSet<&'static str> {
         .rocket()
         .routes()
         .filter(|route| matches(route.uri.path(), path.segments()));
-    let mut methods: BTreeSet<_> = routes.map(|route| route.method.as_str()).collect();
+    // A path that some route has literally is not, by the way, an object of another's: `/keys/rotate` is no key.
+    let (literal, others): (Vec<_>, Vec<_>) = routes.partition(|route| !route.uri.path().contains('<'));
+    let routes = if literal.is_empty() { others } else { literal };
+    let mut methods: BTreeSet<_> = routes.iter().map(|route| route.method.as_str()).collect();
     if methods.contains("GET") {
         methods.insert("HEAD");
     }

@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 
 use super::answer::{Page, Shown};
 use super::page::{PageQuery, page_of};
+use super::query::{once, refused};
 use crate::audit::{AuditEvent, AuditFilter, AuditKind};
-use crate::error::{Error, Problem};
+use crate::error::Error;
 use crate::guard::Administrator;
 use crate::http::respond::failure;
 use crate::shild::Shild;
@@ -23,32 +24,26 @@ pub(super) fn routes(settings: &OpenApiSettings) -> (Vec<Route>, OpenApi) {
 #[derive(rocket::FromForm, JsonSchema)]
 pub(crate) struct AuditQuery {
     /// How many items at most: 1 to 200; 50 if it is left out.
-    limit: Option<String>,
+    #[schemars(with = "Option<String>")]
+    limit: Vec<String>,
     /// The `next` of the page before.
-    after: Option<String>,
+    #[schemars(with = "Option<String>")]
+    after: Vec<String>,
     /// Only those about this user.
-    user_id: Option<String>,
+    #[schemars(with = "Option<String>")]
+    user_id: Vec<String>,
     /// Only those of this kind.
-    kind: Option<String>,
+    #[schemars(with = "Option<String>")]
+    kind: Vec<String>,
 }
 
 impl AuditQuery {
     fn filter(&self) -> Result<AuditFilter, Error> {
-        let refused = |name: &str, allowed: &str| {
-            Error::new(
-                Problem::BadRequest,
-                format!("The query parameter {name} must be {allowed}."),
-            )
-        };
-        let user_id = self
-            .user_id
-            .as_deref()
-            .map(|text| text.parse().map_err(|_| refused("user_id", "a user's id")));
+        let user_id = once("user_id", &self.user_id)?;
+        let user_id = user_id.map(|text| text.parse().map_err(|_| refused("user_id", "a user's id")));
         let kinds = || AuditKind::ALL.map(AuditKind::as_str).join(", ");
-        let kind = self
-            .kind
-            .as_deref()
-            .map(|text| AuditKind::parse(text).ok_or_else(|| refused("kind", &kinds())));
+        let kind = once("kind", &self.kind)?;
+        let kind = kind.map(|text| AuditKind::parse(text).ok_or_else(|| refused("kind", &kinds())));
         Ok(AuditFilter {
             user_id: user_id.transpose()?,
             kind: kind.transpose()?,

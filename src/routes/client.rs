@@ -43,7 +43,7 @@ fn no_such_client() -> OAuthError {
 }
 
 /// RFC 6749 Appendix A.1: `*VSCHAR`.
-fn client_id(text: &str) -> Result<String, OAuthError> {
+pub(super) fn client_id(text: &str) -> Result<String, OAuthError> {
     if text.len() > MAX_CLIENT_ID || !text.bytes().all(|b| matches!(b, 0x20..=0x7E)) {
         return Err(OAuthError::invalid_request(
             "A client_id is at most 128 printable ASCII characters",
@@ -53,7 +53,7 @@ fn client_id(text: &str) -> Result<String, OAuthError> {
 }
 
 /// Reads all `Authorization` headers; another scheme than Basic is no client authentication.
-fn read<'a>(mut headers: impl Iterator<Item = &'a str>) -> Result<Option<String>, OAuthError> {
+pub(super) fn read<'a>(mut headers: impl Iterator<Item = &'a str>) -> Result<Option<String>, OAuthError> {
     let Some(header) = headers.next() else { return Ok(None) };
     if headers.next().is_some() {
         return Err(OAuthError::invalid_request(

@@ -11,7 +11,8 @@ use rocket_okapi::settings::OpenApiSettings;
 use rocket_okapi::{openapi, openapi_get_routes_spec};
 use schemars::JsonSchema;
 
-use crate::error::{Error, Problem};
+use super::query::flag;
+use crate::error::Error;
 use crate::guard::Administrator;
 use crate::http::respond::{document, failure};
 use crate::origin::Origin;
@@ -34,26 +35,17 @@ pub(super) fn routes(settings: &OpenApiSettings) -> (Vec<Route>, OpenApi) {
 pub(crate) struct ExportQuery {
     /// Whether the sessions are wanted too; `false` if it is left out.
     #[schemars(with = "Option<bool>")]
-    sessions: Option<String>,
+    sessions: Vec<String>,
     /// Whether the audit log is wanted too; `false` if it is left out.
     #[schemars(with = "Option<bool>")]
-    audit: Option<String>,
+    audit: Vec<String>,
 }
 
 impl ExportQuery {
-    /// Read here and not by Rocket, which would pass over a bad value without a word.
     fn read(&self) -> Result<Sections, Error> {
-        let flag = |name: &str, text: Option<&str>| match text {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(_) => Err(Error::new(
-                Problem::BadRequest,
-                format!("The query parameter {name} must be true or false."),
-            )),
-        };
         Ok(Sections {
-            sessions: flag("sessions", self.sessions.as_deref())?,
-            events: flag("audit", self.audit.as_deref())?,
+            sessions: flag("sessions", &self.sessions)?,
+            events: flag("audit", &self.audit)?,
         })
     }
 }

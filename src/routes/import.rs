@@ -16,7 +16,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
 use super::answer::Shown;
-use crate::error::{Error, Problem};
+use super::query::{flag, once, refused};
+use crate::error::Error;
 use crate::guard::Administrator;
 use crate::http::respond::failure;
 use crate::origin::Origin;
@@ -27,34 +28,26 @@ pub(super) fn routes(settings: &OpenApiSettings) -> (Vec<Route>, OpenApi) {
     openapi_get_routes_spec![settings: import_data]
 }
 
-/// What is taken in, and how. Read as text, for Rocket would pass over a bad value without a word.
+/// What is taken in, and how.
 #[derive(FromForm, JsonSchema)]
 pub(crate) struct ImportQuery {
     /// Whose export it is: `shild`, `supabase`, `django`, `pocketbase` or `fastapi-users`; `shild` if it is left out.
-    format: Option<String>,
+    #[schemars(with = "Option<String>")]
+    format: Vec<String>,
     /// `true`: only say what would happen.
-    dry_run: Option<String>,
+    #[schemars(with = "Option<String>")]
+    dry_run: Vec<String>,
     /// `true`: those who may do everything in the other program get the scope `admin`.
-    admins: Option<String>,
+    #[schemars(with = "Option<String>")]
+    admins: Vec<String>,
 }
 
 impl ImportQuery {
     fn read(&self) -> Result<ImportOptions, Error> {
-        let refused = |name: &str, allowed: &str| {
-            Error::new(
-                Problem::BadRequest,
-                format!("The query parameter {name} must be {allowed}."),
-            )
-        };
-        let format = self.format.as_deref().map(|text| {
+        let format = once("format", &self.format)?.map(|text| {
             let allowed = "one of shild, supabase, django, pocketbase, fastapi-users";
             text.parse().map_err(|_| refused("format", allowed))
         });
-        let flag = |name: &str, text: &Option<String>| match text.as_deref() {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(_) => Err(refused(name, "true or false")),
-        };
         Ok(ImportOptions {
             format: format.transpose()?.unwrap_or_default(),
             dry_run: flag("dry_run", &self.dry_run)?,
@@ -79,6 +72,8 @@ impl<'r> OpenApiFromData<'r> for Stream<'r> {
     fn request_body(_: &mut OpenApiGenerator) -> rocket_okapi::Result<RequestBody> {
         let mut schema = SchemaObject {
             instance_type: Some(InstanceType::String.into()),
+            // What generators know as a body that is sent as it is.
+            format: Some("binary".to_owned()),
             ..SchemaObject::default()
         };
         schema.metadata().description = Some("One user a line, each at most 1 MiB.".to_owned());
@@ -92,11 +87,12 @@ impl<'r> OpenApiFromData<'r> for Stream<'r> {
         Ok(RequestBody {
             description: Some(
                 "The export, of any length. In place of lines it may be one JSON array, and of other programs' a CSV \
-                 table with the names of its columns in the first row; the Content-Type header is not looked at."
+                 table with the names of its columns in the first row; the Content-Type header is not looked at. \
+                 Without a body there is nobody to take in."
                     .to_owned(),
             ),
             content: okapi::map! { "application/x-ndjson".to_owned() => media },
-            required: true,
+            required: false,
             ..RequestBody::default()
         })
     }

@@ -6,48 +6,43 @@ use rocket::form::FromForm;
 use rocket_okapi::JsonSchema;
 
 use super::answer::Page;
-use crate::error::{Error, Problem};
+use super::query::{once, refused};
+use crate::error::Error;
 
 /// How many items a page has if nobody says, and at most.
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
-/// Which page is wanted. Read as text and checked in [`PageQuery::read`]: Rocket would pass over a bad value without a word.
+/// Which page is wanted.
 #[derive(FromForm, JsonSchema)]
 pub(crate) struct PageQuery {
     /// How many items at most: 1 to 200; 50 if it is left out.
-    limit: Option<String>,
+    #[schemars(with = "Option<String>")]
+    limit: Vec<String>,
     /// The `next` of the page before.
-    after: Option<String>,
+    #[schemars(with = "Option<String>")]
+    after: Vec<String>,
 }
 
 impl PageQuery {
-    pub(crate) const fn new(limit: Option<String>, after: Option<String>) -> Self {
+    pub(crate) const fn new(limit: Vec<String>, after: Vec<String>) -> Self {
         Self { limit, after }
     }
 
     /// The limit and the cursor.
     ///
     /// # Errors
-    /// [`Problem::BadRequest`] if one of them is not what it may be.
+    /// [`Problem::BadRequest`](crate::error::Problem::BadRequest) if one of them is not what it may be.
     pub(crate) fn read<T: FromStr>(&self) -> Result<(usize, Option<T>), Error> {
-        let refused = |name: &str, allowed: &str| {
-            Error::new(
-                Problem::BadRequest,
-                format!("The query parameter {name} must be {allowed}."),
-            )
-        };
-        let limit = self.limit.as_deref().map_or(Ok(DEFAULT_LIMIT), |text| {
+        let limit = once("limit", &self.limit)?.map_or(Ok(DEFAULT_LIMIT), |text| {
             let number = text
                 .parse()
                 .ok()
                 .filter(|n| (1..=MAX_LIMIT).contains(n) && text.bytes().all(|b| b.is_ascii_digit()));
             number.ok_or_else(|| refused("limit", "a number from 1 to 200"))
         })?;
-        let after = self
-            .after
-            .as_deref()
-            .map(|text| text.parse().map_err(|_| refused("after", "the next of a page")));
+        let after = once("after", &self.after)?;
+        let after = after.map(|text| text.parse().map_err(|_| refused("after", "the next of a page")));
         Ok((limit, after.transpose()?))
     }
 }
@@ -75,8 +70,8 @@ mod tests {
 
     fn read(limit: Option<&str>, after: Option<&str>) -> Option<(usize, Option<u8>)> {
         PageQuery {
-            limit: limit.map(str::to_owned),
-            after: after.map(str::to_owned),
+            limit: limit.map(str::to_owned).into_iter().collect(),
+            after: after.map(str::to_owned).into_iter().collect(),
         }
         .read()
         .ok()

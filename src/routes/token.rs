@@ -9,7 +9,7 @@ use rocket_okapi::{openapi, openapi_get_routes_spec};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::client::BasicClient;
+use super::client::{BasicClient, client_id};
 use crate::accounts::{SignIn, Token};
 use crate::guard::Introspector;
 use crate::http::form::{Form, OAuthForm, Parameters};
@@ -32,6 +32,7 @@ pub(super) fn routes(settings: &OpenApiSettings) -> (Vec<Route>, OpenApi) {
 
 /// What a token is asked for with.
 #[derive(Debug, JsonSchema)]
+#[schemars(example = "Self::example")]
 #[expect(dead_code, reason = "read through the enum below; the schema documents the form")]
 pub(crate) struct TokenForm {
     /// `password` (RFC 6749 §4.3) or `refresh_token` (§6).
@@ -46,9 +47,16 @@ pub(crate) struct TokenForm {
     /// The scopes wanted, with one space between two; all there are if it is left out.
     scope: Option<String>,
     /// Which public client this is; optional.
+    #[schemars(length(max = 128), regex(pattern = r"^[\x20-\x7E]*$"))]
     client_id: Option<String>,
     /// Not used: there are no confidential clients.
     client_secret: Option<Secret>,
+}
+
+impl TokenForm {
+    fn example() -> serde_json::Value {
+        serde_json::json!({ "grant_type": "password", "username": "juliet", "password": "wherefore art thou 7" })
+    }
 }
 
 fn grant_types(_: &mut schemars::r#gen::SchemaGenerator) -> schemars::schema::Schema {
@@ -213,8 +221,10 @@ async fn issue_token(
 
 /// A token to be revoked or asked about.
 #[derive(JsonSchema)]
+#[schemars(example = "Self::example")]
 pub(crate) struct NamedToken {
     /// An access token or a refresh token.
+    #[schemars(length(min = 1))]
     token: Secret,
     /// Which of the two it is likely to be; both are tried all the same.
     #[schemars(rename = "token_type_hint")]
@@ -224,9 +234,16 @@ pub(crate) struct NamedToken {
     )]
     hint: Option<String>,
     /// Which public client this is; optional.
+    #[schemars(length(max = 128), regex(pattern = r"^[\x20-\x7E]*$"))]
     client_id: Option<String>,
     /// Not used: there are no confidential clients.
     client_secret: Option<Secret>,
+}
+
+impl NamedToken {
+    fn example() -> serde_json::Value {
+        serde_json::json!({ "token": "shr_…", "token_type_hint": "refresh_token" })
+    }
 }
 
 impl OAuthForm for NamedToken {
@@ -235,7 +252,7 @@ impl OAuthForm for NamedToken {
         Ok(Self {
             token: secret(parameters, "token").ok_or_else(missing)?,
             hint: parameters.get("token_type_hint").map(str::to_owned),
-            client_id: parameters.get("client_id").map(str::to_owned),
+            client_id: parameters.get("client_id").map(client_id).transpose()?,
             client_secret: secret(parameters, "client_secret"),
         })
     }
@@ -283,7 +300,6 @@ async fn revoke_token(
 /// What is known of a token (RFC 7662 §2.2).
 #[derive(Default, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
-#[serde(default)]
 pub(crate) struct Introspection {
     /// Whether it is live. If not, nothing else is told.
     active: bool,

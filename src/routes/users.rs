@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Created, Done, NewUser, OneUser, Page, Shown};
 use super::page::{PageQuery, page_of};
+use super::query::once;
 use super::sessions::Session;
 use crate::clock::Timestamp;
 use crate::error::{Error, Problem};
@@ -39,11 +40,14 @@ pub(super) fn unlisted() -> Vec<Route> {
 #[derive(rocket::FromForm, JsonSchema)]
 pub(crate) struct UsersQuery {
     /// How many items at most: 1 to 200; 50 if it is left out.
-    limit: Option<String>,
+    #[schemars(with = "Option<String>")]
+    limit: Vec<String>,
     /// The `next` of the page before.
-    after: Option<String>,
+    #[schemars(with = "Option<String>")]
+    after: Vec<String>,
     /// Only users whose names begin with this; they come in order of name.
-    username_prefix: Option<String>,
+    #[schemars(with = "Option<String>")]
+    username_prefix: Vec<String>,
 }
 
 /// A user to be made.
@@ -146,7 +150,8 @@ async fn list_users(
     query: UsersQuery,
 ) -> Result<Shown<Page<User>>, ListFailure> {
     let page = PageQuery::new(query.limit, query.after);
-    let found = if let Some(prefix) = query.username_prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
+    let prefix = once("username_prefix", &query.username_prefix)?;
+    let found = if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) {
         let (limit, after) = page.read::<String>()?;
         let found = shild
             .store

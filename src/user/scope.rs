@@ -177,9 +177,13 @@ impl fmt::Debug for Scopes {
 
 impl<'de> Deserialize<'de> for Scopes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        BTreeSet::deserialize(deserializer)?
-            .try_into()
-            .map_err(de::Error::custom)
+        let list = Vec::<Scope>::deserialize(deserializer)?;
+        let count = list.len();
+        let set = BTreeSet::from_iter(list);
+        if set.len() < count {
+            return Err(de::Error::custom("expected a list in which no scope comes twice"));
+        }
+        set.try_into().map_err(de::Error::custom)
     }
 }
 
@@ -230,6 +234,14 @@ mod tests {
         assert_eq!(Scope::parse(&"a".repeat(65)), Err(InvalidScope));
         let many: Vec<_> = (0..33).map(|i| i.to_string()).collect();
         assert_eq!(Scopes::parse(&many.join(" ")), Err(InvalidScope));
+    }
+
+    // H11
+    #[test]
+    fn a_json_list_with_a_scope_that_comes_twice_is_refused() {
+        let read = serde_json::from_str::<Scopes>;
+        assert_eq!(read(r#"["user","admin"]"#).unwrap().to_string(), "admin user");
+        assert!(read(r#"["user","user"]"#).is_err());
     }
 
     #[test]
