@@ -6,6 +6,8 @@ mod audit;
 mod client;
 mod docs;
 mod export;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod health;
 mod home;
 mod import;

@@ -2,6 +2,8 @@
 
 mod claims;
 mod footer;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub mod keyring;
 mod mac;
 pub mod master;

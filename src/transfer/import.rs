@@ -16,6 +16,8 @@
 mod apply;
 mod dry;
 mod formats;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod records;
 mod report;
 
