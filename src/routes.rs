@@ -8,6 +8,7 @@ mod docs;
 mod export;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod forward_auth;
 mod health;
 mod home;
 mod import;
@@ -73,6 +74,7 @@ fn compose(token_path: &str) -> Mounted {
         keys::routes,
         metadata::routes,
         health::routes,
+        forward_auth::routes,
         verify::routes,
     ];
     for module in modules {
