@@ -91,10 +91,7 @@ impl Fairing for Stage {
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
-        let opened = match &self.shild {
-            Some(shild) => Ok(shild.clone()),
-            None => open(&rocket).await,
-        };
+        let opened = open(&rocket, self.shild.as_ref()).await;
         match opened {
             Ok(shild) => Ok(mount(rocket, shild, self.whole, &self.guests)),
             Err(error) => {
@@ -105,7 +102,15 @@ impl Fairing for Stage {
     }
 }
 
-async fn open(rocket: &Rocket<Build>) -> Result<Shild, String> {
+/// The one of a test, before the one that was handed in, before one by the application's configuration.
+async fn open(rocket: &Rocket<Build>, given: Option<&Shild>) -> Result<Shild, String> {
+    #[cfg(feature = "testing")]
+    if let Some(crate::testing::Prepared(shild)) = rocket.state() {
+        return Ok(shild.clone());
+    }
+    if let Some(shild) = given {
+        return Ok(shild.clone());
+    }
     let settings = Settings::from_figment(rocket.figment()).map_err(|error| error.to_string())?;
     let built = Shild::builder(settings).build().await;
     built.map_err(|error| error.to_string())

@@ -1,6 +1,64 @@
-//! The test kit: a clock that the test moves, randomness that it fixes, and settings under which a password hash costs
-//! nothing. Never for a running service.
+//! The test kit: your application in the test's own process, with users, sessions and keys in memory, a clock that the test moves,
+//! randomness that it fixes, and password hashes that cost next to nothing. Never for a running service.
+//!
+//! It is behind the feature `testing`, which your tests turn on and your program does not:
+//!
+//! ```toml
+//! [dependencies]
+//! rocket = "0.5"
+//! shild = "0.1"
+//!
+//! [dev-dependencies]
+//! shild = { version = "0.1", features = ["testing"] }
+//! ```
+//!
+//! A whole test: an application as it is launched, and what happens to whoever signs in to it.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use rocket::http::Status;
+//! use rocket::{Build, Rocket, get, routes};
+//! use shild::guard::CurrentUser;
+//! use shild::testing::{TestServer, bearer};
+//!
+//! #[get("/cats")]
+//! fn cats(me: CurrentUser) -> String {
+//!     format!("{}'s cats", me.username())
+//! }
+//!
+//! fn application() -> Rocket<Build> {
+//!     rocket::build().attach(shild::stage()).mount("/", routes![cats])
+//! }
+//!
+//! # /*
+//! #[rocket::async_test]
+//! # */
+//! async fn cats_are_for_those_who_signed_in() {
+//!     let server = TestServer::start(application()).await;
+//!     // Makes the user, if there is none of that name, and signs it in.
+//!     let token = server.token_for("alice", &["user"]).await;
+//!
+//!     // The server is a client of Rocket's: get, post, … make requests, without a socket.
+//!     let answer = server.get("/cats").header(bearer(&token)).dispatch().await;
+//!     assert_eq!(answer.into_string().await.as_deref(), Some("alice's cats"));
+//!     assert_eq!(server.get("/cats").dispatch().await.status(), Status::Unauthorized);
+//!
+//!     // Nothing sleeps: the token has expired because the test says what time it is.
+//!     server.advance(Duration::from_secs(16 * 60));
+//!     let answer = server.get("/cats").header(bearer(&token)).dispatch().await;
+//!     assert_eq!(answer.status(), Status::Unauthorized);
+//! }
+//! # fn main() { rocket::execute(cats_are_for_those_who_signed_in()) }
+//! ```
+//!
+//! The settings are those of the application's own configuration, but for the store, the cost of a hash and the throttle for
+//! each source ([`settings`] has what stands in their place). With one seed, ids, keys and tokens are the same in each run, as
+//! long as a test makes its requests one after the other; [`TestServer::with_seed`] chooses another. [`assert_protected`] tries a
+//! route with every kind of bad token; [`TestServer::shild`] leads to the store.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,7 +70,7 @@ use crate::Shild;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::config::{Argon2Settings, PerSourceSettings, Settings, StoreKind};
 use crate::origin::Origin;
-use crate::user::{Scopes, Username};
+use crate::user::{Scopes, UserRecord, Username};
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
@@ -93,21 +151,128 @@ pub fn settings() -> Settings {
     settings
 }
 
-/// A client of an application that shild is attached to: on the memory store, with hashes that cost next to nothing,
-/// whatever the application's configuration says.
+/// The shild that the stage of an application under test takes, whatever it would else have opened.
+pub(crate) struct Prepared(pub(crate) Shild);
+
+/// An application that shild is attached to, in the test's own process. Requests are made with the methods of Rocket's
+/// [`Client`], which it is too.
+#[derive(Debug)]
+pub struct TestServer {
+    client: Client,
+    clock: Arc<ManualClock>,
+}
+
+impl TestServer {
+    /// Launches the application, with everything in memory and with the seed 0.
+    ///
+    /// # Panics
+    /// If the application does not launch.
+    pub async fn start(application: Rocket<Build>) -> Self {
+        Self::with_seed(application, 0).await
+    }
+
+    /// Likewise, with ids, keys and tokens that follow from this seed.
+    ///
+    /// # Panics
+    /// If the application does not launch.
+    pub async fn with_seed(application: Rocket<Build>, seed: u64) -> Self {
+        let cheap = settings();
+        let figment = application.figment().clone();
+        let figment = figment
+            .merge(("shild.store", cheap.store))
+            .merge(("shild.password.argon2", cheap.password.argon2))
+            .merge(("shild.throttle.per_source", cheap.throttle.per_source));
+        let settings = Settings::from_figment(&figment).expect("the application's settings are right");
+        let clock = Arc::new(ManualClock::default());
+        let shild = Shild::builder(settings)
+            .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+            .random(Arc::new(SeededRandom::new(seed)))
+            // What is done in the background would come at a moment that no test fixes.
+            .untended()
+            .build();
+        let shild = shild.await.expect("a store in memory opens");
+        let client = Client::untracked(application.configure(figment).manage(Prepared(shild))).await;
+        let client = client.expect("the application launches");
+        assert!(
+            client.rocket().state::<Shild>().is_some(),
+            "shild is not attached: rocket::build().attach(shild::stage())"
+        );
+        Self { client, clock }
+    }
+
+    /// An access token of the user of this name with these scopes, fresh from a sign-in of its own. The user is made if there is
+    /// none, and given the scopes that it lacks.
+    ///
+    /// # Panics
+    /// If the name or a scope is malformed, or the name is refused because it looks like another user's.
+    pub async fn token_for(&self, username: &str, scopes: &[&str]) -> String {
+        let shild = self.shild();
+        let username = Username::parse(username, 64).unwrap_or_else(|error| panic!("{username}: {error}"));
+        let scopes = Scopes::parse(&scopes.join(" ")).expect("at least one scope, and none with a space in it");
+        let found = shild.store().find_by_username(&username).await;
+        let user = match found.expect("a store in memory can be read") {
+            None => {
+                let user = shild.new_user(username, None, scopes.clone());
+                shild.store().create(&user).await.expect("no other name looks like it");
+                user
+            }
+            Some(user) if scopes.is_subset(&user.scopes) => user,
+            Some(user) => {
+                let all = Scopes::parse(&format!("{} {scopes}", user.scopes)).expect("scopes, side by side");
+                let widened = UserRecord {
+                    scopes: all,
+                    version: user.version + 1,
+                    ..user.clone()
+                };
+                let replaced = shild.store().replace(&widened, user.version).await;
+                replaced.expect("nobody else changes the user meanwhile");
+                widened
+            }
+        };
+        let token = shild.open_session(&user, scopes, None, &Origin::default()).await;
+        token.expect("a store in memory takes it").access_token
+    }
+
+    /// Moves the clock on by `span`.
+    pub fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+
+    /// The clock, which stands still until it is moved.
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// The shild behind the guards: its store and settings.
+    ///
+    /// # Panics
+    /// Never: it was there at the start.
+    pub fn shild(&self) -> &Shild {
+        let shild = self.client.rocket().state();
+        shild.expect("it was looked for at the start")
+    }
+}
+
+impl Deref for TestServer {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// The header that carries an access token.
+#[must_use]
+pub fn bearer(access_token: &str) -> Header<'static> {
+    Header::new("Authorization", format!("Bearer {access_token}"))
+}
+
+/// A client of an application that shild is attached to, as [`TestServer`] has it.
 ///
 /// # Panics
 /// If the application does not launch.
 pub async fn client(rocket: Rocket<Build>) -> Client {
-    let cheap = settings();
-    let figment = rocket.figment().clone();
-    let figment = figment
-        .merge(("shild.store", cheap.store))
-        .merge(("shild.password.argon2", cheap.password.argon2))
-        .merge(("shild.throttle.per_source", cheap.throttle.per_source));
-    Client::untracked(rocket.configure(figment))
-        .await
-        .expect("the application launches")
+    TestServer::start(rocket).await.client
 }
 
 /// Makes a user of this name with these scopes (one space between two), signs it in, and gives the header that its
@@ -123,7 +288,7 @@ pub async fn sign_in(client: &Client, username: &str, scopes: &str) -> Header<'s
     shild.store().create(&user).await.expect("the name is free");
     let token = shild.open_session(&user, scopes, None, &Origin::default()).await;
     let token = token.expect("the memory store takes it");
-    Header::new("Authorization", format!("Bearer {}", token.access_token))
+    bearer(&token.access_token)
 }
 
 /// Shows that `GET path` serves those who have signed in with these scopes, and nobody else: not without a token, not with
