@@ -169,6 +169,7 @@ impl Shild {
     pub(crate) fn admit(&self, origin: &Origin) -> Result<(), Error> {
         let Some(ip) = origin.ip else { return Ok(()) };
         self.throttle.admit(ip, self.now()).map_err(|wait: Duration| {
+            self.metrics.throttled();
             Error::new(Problem::TooManyRequests, "Too many attempts came from this address.").retry_after(wait)
         })
     }
@@ -244,6 +245,7 @@ impl Shild {
         origin: &Origin,
         more: impl FnOnce(&mut AuditEvent),
     ) -> Result<(), Error> {
+        self.metrics.happened(kind);
         let at = self.now();
         let mut event = AuditEvent {
             id: EventId::generate(at, self.random()),

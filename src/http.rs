@@ -63,6 +63,10 @@ impl Fairing for Frame {
         let Some(shild) = request.rocket().state::<Shild>() else {
             return;
         };
+        let began = request.local_cache(|| Began(Instant::now()));
+        let route = request.route().map_or("-", |route| route.uri.path());
+        let (method, status) = (request.method().as_str(), response.status().code);
+        shild.metrics.answered(method, route, status, began.0.elapsed());
         if response.headers().get_one("WWW-Authenticate").is_none()
             && let Some(challenge) = catch::challenge(request, response.status())
         {

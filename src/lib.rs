@@ -20,6 +20,7 @@ mod if_match;
 mod json;
 mod keys;
 pub mod log;
+mod metrics;
 mod oauth;
 mod openapi;
 #[doc(hidden)]

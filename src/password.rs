@@ -20,7 +20,7 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::{Zeroize, Zeroizing};
 
 pub use self::hash::{Argon2Settings, InvalidArgon2Settings, InvalidPasswordHash};
-pub use self::hasher::{HashError, Hasher, HasherStats, NewPasswordError, Verdict};
+pub use self::hasher::{HashError, Hasher, HasherLoad, HasherStats, NewPasswordError, Verdict};
 pub use self::policy::{InvalidPasswordPolicy, PasswordPolicy, WeakPassword};
 
 /// A password in Unicode's form NFC, so that `é` is one password however a keyboard sends it (decision D3,

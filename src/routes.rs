@@ -15,6 +15,7 @@ mod import;
 mod keys;
 mod me;
 mod metadata;
+mod metrics;
 mod page;
 mod problems;
 mod query;
@@ -75,6 +76,7 @@ fn compose(token_path: &str) -> Mounted {
         metadata::routes,
         health::routes,
         forward_auth::routes,
+        metrics::routes,
         verify::routes,
     ];
     for module in modules {

@@ -142,6 +142,7 @@ impl Shild {
             session_id: session.id,
             generation: session.generation,
         });
+        self.metrics.issued();
         Ok(Token {
             access_token: access_token.as_str().to_owned(),
             token_type: "Bearer",
@@ -397,10 +398,9 @@ impl Shild {
         if !dead.is_empty() {
             self.store.sweep_sessions(&dead).await?;
         }
-        Ok(page
-            .last()
-            .filter(|_| page.len() == limit)
-            .map(|session| (session.user_id, session.id)))
+        let next = page.last().filter(|_| page.len() == limit);
+        self.metrics.swept(page.len() - dead.len(), next.is_none());
+        Ok(next.map(|session| (session.user_id, session.id)))
     }
 }
 

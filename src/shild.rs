@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use crate::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
 use crate::config::{Audience, Settings, StoreKind};
 use crate::keys::Keys;
+use crate::metrics::{Metered, Metrics};
 use crate::operator::OperatorSecret;
 use crate::password::Hasher;
 use crate::store::sled::SledOptions;
@@ -34,6 +35,7 @@ pub struct Parts {
     pub(crate) verified: VerifiedTokens,
     pub(crate) throttle: Throttle,
     pub(crate) operator: OperatorSecret,
+    pub(crate) metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     issuer: OnceLock<String>,
@@ -196,6 +198,8 @@ impl Builder {
             Some(store) => Ok(store),
             None => open_store(&settings).await,
         }?;
+        let metrics = Arc::new(Metrics::new());
+        let store: Arc<dyn Store> = Arc::new(Metered::over(store, Arc::clone(&metrics)));
         let stored = store.load_keys().await?;
         let master = match master {
             Some(master) => master,
@@ -211,6 +215,7 @@ impl Builder {
             verified: VerifiedTokens::new(settings.verified_tokens, &*random),
             throttle: Throttle::new(&settings.throttle),
             operator: OperatorSecret::generate(&*random),
+            metrics,
             issuer: OnceLock::new(),
             tended,
             settings,

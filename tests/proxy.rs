@@ -401,6 +401,11 @@ fn passes_the_address_on(proxy: fn(&Path, &str, u16) -> Option<Proxy>) {
     ];
     let signed_in = send(&proxy.id, "POST", "/shild", &lies, &form);
     assert_eq!(signed_in.status, 200, "{}{}", signed_in.head, signed_in.body);
+    let metrics = get(&proxy.id, "/metrics", None, &[]).status;
+    assert!(
+        matches!(metrics, 403 | 404),
+        "they are for this host, not for its proxy: {metrics}"
+    );
     let tokens = server.sign_in("juliet");
     let (_, sessions): (_, Value) = server.get("/user/me/sessions", Some(member(&tokens, "access_token")));
     let addresses: Vec<_> = sessions["items"]

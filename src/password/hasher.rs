@@ -4,6 +4,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::WeakPassword;
 use super::hash::{self, SALT_LEN, Stored};
@@ -81,6 +82,17 @@ pub struct HasherStats {
     pub hashes: u64,
     /// Times that memory for hashing was allocated: once a thread, and once more for each foreign hash that needs more.
     pub allocations: u64,
+}
+
+/// How busy a [`Hasher`] is; for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HasherLoad {
+    /// Jobs that wait for a thread.
+    pub waiting: usize,
+    /// Jobs that a thread is at.
+    pub running: usize,
+    /// How long threads were at jobs that have ended, all threads together.
+    pub busy: Duration,
 }
 
 impl Hasher {
@@ -176,6 +188,17 @@ impl Hasher {
             pending: self.pool.admitted(),
             hashes: self.hashes.load(Ordering::Relaxed),
             allocations: self.pool.allocations(),
+        }
+    }
+
+    /// How busy it is.
+    #[must_use]
+    pub fn load(&self) -> HasherLoad {
+        let (waiting, running) = self.pool.load();
+        HasherLoad {
+            waiting,
+            running,
+            busy: self.pool.busy(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use argon2::Block;
 use tokio::sync::oneshot;
@@ -47,6 +48,7 @@ impl Pool {
             }),
             wake: Condvar::new(),
             allocations: AtomicU64::new(0),
+            busy_nanos: AtomicU64::new(0),
         });
         // Made first: if a thread cannot be started, dropping it ends those that were.
         let mut pool = Self {
@@ -93,6 +95,18 @@ impl Pool {
         self.shared.lock().admitted
     }
 
+    /// Jobs waiting, and jobs running.
+    pub(super) fn load(&self) -> (usize, usize) {
+        let state = self.shared.lock();
+        let waiting = state.queue.len();
+        (waiting, state.admitted - waiting)
+    }
+
+    /// How long jobs ran that have ended.
+    pub(super) fn busy(&self) -> Duration {
+        Duration::from_nanos(self.shared.busy_nanos.load(Ordering::Relaxed))
+    }
+
     /// Times that memory for hashing was allocated.
     pub(super) fn allocations(&self) -> u64 {
         self.shared.allocations.load(Ordering::Relaxed)
@@ -119,6 +133,7 @@ struct Shared {
     /// Signalled when a job is queued and when the pool is closed.
     wake: Condvar,
     allocations: AtomicU64,
+    busy_nanos: AtomicU64,
 }
 
 struct State {
@@ -147,7 +162,10 @@ impl Shared {
         while let Some(job) = self.next(&mut memory) {
             // A job that panics has dropped its sender, and memory is in order between any two
             // statements of `Memory`.
+            let began = Instant::now();
             let answer = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
+            let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.busy_nanos.fetch_add(took, Ordering::Relaxed);
             self.lock().admitted -= 1;
             self.allocations
                 .fetch_add(std::mem::take(&mut memory.allocations), Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
@@ -21,6 +22,8 @@ pub struct VerifiedTokens {
     /// another's entry, and the cache holds no token that could be stolen from it.
     cache: Cache<[u8; 32], Arc<Verified>>,
     key: Zeroizing<[u8; 32]>,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 impl VerifiedTokens {
@@ -30,6 +33,8 @@ impl VerifiedTokens {
         Self {
             cache: Cache::new(capacity),
             key: Zeroizing::new(random_bytes(random)),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }
     }
 
@@ -49,12 +54,26 @@ impl VerifiedTokens {
         }
         let entry = keyed32(&self.key, &[token.as_bytes()]);
         if let Some(verified) = self.cache.get(&entry) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
             verified.check(keyring, expected, now)?;
             return Ok(verified);
         }
+        self.misses.fetch_add(1, Ordering::Relaxed);
         let verified = Arc::new(verify(keyring, token, expected, now)?);
         self.cache.insert(entry, Arc::clone(&verified));
         Ok(verified)
+    }
+
+    /// How often it was asked for a token that it remembered.
+    #[must_use]
+    pub fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    /// How often it was asked for one that it did not.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        self.misses.load(Ordering::Relaxed)
     }
 
     /// How many tokens it remembers.
