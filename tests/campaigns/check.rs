@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Unopened,
     /// `shild verify` disagrees.
     Unsound,
+    /// It takes more and more.
+    Growth,
     /// An answer that nobody expects.
     Strange,
 }
@@ -120,7 +122,10 @@ impl Asker<'_> {
         match answer.status {
             201 => Ok(Some(answer.text("id").to_owned())),
             409 => Ok(None),
-            status => finding(Kind::Strange, format!("a registration answers {status} {}", answer.body)),
+            status => finding(
+                Kind::Strange,
+                format!("a registration answers {status} {}", answer.body),
+            ),
         }
     }
 
@@ -129,7 +134,10 @@ impl Asker<'_> {
         if answer.status == status {
             return Ok(answer);
         }
-        finding(Kind::Strange, format!("{what} answers {} {}", answer.status, answer.body))
+        finding(
+            Kind::Strange,
+            format!("{what} answers {} {}", answer.status, answer.body),
+        )
     }
 
     /// A name that leads to nobody can be taken; it is given back.
@@ -179,7 +187,10 @@ impl Asker<'_> {
             let session = &mut account.sessions[index];
             let answer = self.ask(&world::refresh(&session.refresh))?;
             if answer.status != 200 {
-                return finding(Kind::Lost, format!("session {} does not refresh: {}", session.id, answer.body));
+                return finding(
+                    Kind::Lost,
+                    format!("session {} does not refresh: {}", session.id, answer.body),
+                );
             }
             let next = Session::of(&answer.body);
             (session.access, session.refresh) = (next.access, next.refresh);
@@ -205,32 +216,32 @@ impl Asker<'_> {
                 }
                 session
             }
-            Some(Change::Delete { .. }) => match self.sign_in(&name, &password)? {
-                Some(session) => session,
-                None => {
+            Some(Change::Delete { .. }) => {
+                let Some(session) = self.sign_in(&name, &password)? else {
                     account.end(|_| false);
                     self.over(&account.ended)?;
                     self.free(&name)?;
                     return Ok(None);
-                }
-            },
-            Some(Change::Password { by, new }) => match self.sign_in(&name, &password)? {
-                Some(session) => session,
-                None => {
+                };
+                session
+            }
+            Some(Change::Password { by, new }) => {
+                if let Some(session) = self.sign_in(&name, &password)? {
+                    session
+                } else {
                     account.password = new;
                     account.end(|session| session.id == by);
                     let text = "neither the password of before nor the one of after signs in";
                     self.sign_in_or(Kind::Lost, &name, &account.password, text)?
                 }
-            },
+            }
             Some(Change::Rename { new, .. }) => {
-                let (session, other) = match self.sign_in(&name, &password)? {
-                    Some(session) => (session, new),
-                    None => {
-                        account.name = new;
-                        let text = "neither the name of before nor the one of after signs in";
-                        (self.sign_in_or(Kind::Lost, &account.name, &password, text)?, name)
-                    }
+                let (session, other) = if let Some(session) = self.sign_in(&name, &password)? {
+                    (session, new)
+                } else {
+                    account.name = new;
+                    let text = "neither the name of before nor the one of after signs in";
+                    (self.sign_in_or(Kind::Lost, &account.name, &password, text)?, name)
                 };
                 self.free(&other)?;
                 session
@@ -247,9 +258,8 @@ impl Asker<'_> {
     fn settle_sessions(&mut self, account: &mut Account, doubt: Option<Change>) -> Outcome<()> {
         match doubt {
             Some(Change::EndSession { session, .. } | Change::SignOut { session }) => {
-                if self.whose(account.session(&session))?.is_none() {
-                    account.end(|known| known.id != session);
-                }
+                let alive = self.whose(account.session(&session))?.is_some();
+                account.end(|known| alive || known.id != session);
             }
             Some(Change::EndOthers { by }) => {
                 let mut alive = Vec::new();
@@ -304,7 +314,7 @@ impl Asker<'_> {
 
 /// Whether the server takes changes: one is made.
 pub(crate) fn takes_changes(connection: &mut Connection, name: &str) -> bool {
-    let request = Request::new("POST", "/register", None)
-        .json(&json!({"username": name, "password": "violet-harbour-5-quilt"}));
+    let request =
+        Request::new("POST", "/register", None).json(&json!({"username": name, "password": "violet-harbour-5-quilt"}));
     connection.ask(&request).is_ok_and(|answer| answer.status == 201)
 }

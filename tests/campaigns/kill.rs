@@ -50,20 +50,32 @@ pub(crate) fn run(campaign: &Campaign) -> Report {
         if !online {
             unsound = site.verify();
         }
-        unsound.into_iter().for_each(|finding| report.found(campaign, cycle, finding));
+        if let Some(finding) = unsound {
+            report.found(campaign, cycle, finding);
+        }
     }
     match site.start() {
         Ok(server) => {
-            let findings = crew.check(&server, 1);
-            findings.into_iter().for_each(|finding| report.found(campaign, campaign.size, finding));
+            for finding in crew.check(&server, 1) {
+                report.found(campaign, campaign.size, finding);
+            }
             if server.stop() != Some(0) {
                 let text = "the last server did not end well".to_owned();
-                report.found(campaign, campaign.size, Finding { kind: Kind::Strange, text });
+                report.found(
+                    campaign,
+                    campaign.size,
+                    Finding {
+                        kind: Kind::Strange,
+                        text,
+                    },
+                );
             }
         }
         Err(refusal) => report.found(campaign, campaign.size, refusal.finding()),
     }
-    site.verify().into_iter().for_each(|finding| report.found(campaign, campaign.size, finding));
+    if let Some(finding) = site.verify() {
+        report.found(campaign, campaign.size, finding);
+    }
     report.summed(&summary(campaign.size, acknowledged, broken_off))
 }
 

@@ -148,6 +148,12 @@ impl Crew {
         Self((0..workers).map(worker).collect())
     }
 
+    /// The same knowledge once more.
+    pub(crate) fn again(&self, rng: &mut Rng) -> Self {
+        let worker = |worker: &Worker| Worker::with(worker.number, worker.world.clone(), rng.fork());
+        Self(self.0.iter().map(worker).collect())
+    }
+
     /// Each worker on a thread of its own does this.
     fn each<R: Send>(&mut self, act: impl Fn(&mut Worker) -> R + Sync) -> Vec<R> {
         thread::scope(|scope| {

@@ -11,15 +11,19 @@
 //! Findings go to standard error. With `SHILD_CAMPAIGN_KEEP` set, what a campaign leaves behind is kept.
 
 mod check;
+mod damage;
+mod faults;
 mod http;
 mod kill;
 mod load;
 mod power;
 mod process;
+mod restore;
 mod rng;
 #[path = "../server/mod.rs"]
 mod server;
 mod shim;
+mod soak;
 mod trace;
 mod world;
 
@@ -45,7 +49,10 @@ impl Campaign {
     /// A directory of its own.
     pub(crate) fn home(&self) -> TempDir {
         let prefix = format!("shild-{}-{}-", self.name, self.store);
-        let mut dir = tempfile::Builder::new().prefix(&prefix).tempdir().expect("a directory can be made");
+        let mut dir = tempfile::Builder::new()
+            .prefix(&prefix)
+            .tempdir()
+            .expect("a directory can be made");
         dir.disable_cleanup(env::var_os("SHILD_CAMPAIGN_KEEP").is_some());
         dir
     }
@@ -77,8 +84,13 @@ impl Report {
 
     fn result(&self) -> String {
         let count = |kind| self.counts.get(&kind).copied().unwrap_or_default();
-        let always = [(Kind::Lost, "lost"), (Kind::Half, "half"), (Kind::Unopened, "failed opens")];
+        let always = [
+            (Kind::Lost, "lost"),
+            (Kind::Half, "half"),
+            (Kind::Unopened, "failed opens"),
+        ];
         let sometimes = [
+            (Kind::Growth, "kinds of growth"),
             (Kind::Identity, "wrong identities"),
             (Kind::Hang, "hangs"),
             (Kind::Unsound, "unsound by shild verify"),
@@ -90,23 +102,30 @@ impl Report {
             .filter(|(kind, _)| count(*kind) > 0)
             .map(|(kind, name)| format!("**{} {name}**", count(kind)));
         let outcomes = self.outcomes.iter().map(|(what, times)| format!("{times} {what}"));
-        always.into_iter().chain(sometimes).chain(outcomes).collect::<Vec<_>>().join(", ")
+        always
+            .into_iter()
+            .chain(sometimes)
+            .chain(outcomes)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
+
+/// What not every machine, or not every shild, has: in words, and whether it is there.
+type Need = (&'static str, fn() -> bool);
 
 /// A campaign, how large it is in a short run, and in a long one.
 struct Plan {
     name: &'static str,
-    /// What else it needs; whether this machine has it.
-    needs: Option<(&'static str, fn() -> bool)>,
+    needs: Option<Need>,
     run: fn(&Campaign) -> Report,
     short: u64,
     long: u64,
 }
 
-const SHIM: Option<(&str, fn() -> bool)> = Some(("Linux and a C compiler", shim::can_be_made));
+const SHIM: Option<Need> = Some(("Linux and a C compiler", shim::can_be_made));
 
-const PLANS: [Plan; 3] = [
+const PLANS: [Plan; 8] = [
     Plan {
         name: "kill",
         needs: None,
@@ -128,6 +147,41 @@ const PLANS: [Plan; 3] = [
         short: 5,
         long: 200,
     },
+    Plan {
+        name: "damage",
+        needs: None,
+        run: damage::run,
+        short: 6,
+        long: 500,
+    },
+    Plan {
+        name: "disk_full",
+        needs: Some(("root, to mount a small disk", faults::can_mount)),
+        run: faults::full,
+        short: 1,
+        long: 100,
+    },
+    Plan {
+        name: "faults",
+        needs: SHIM,
+        run: faults::operations,
+        short: 2,
+        long: 100,
+    },
+    Plan {
+        name: "restore",
+        needs: Some(("shild restore", restore::can_restore)),
+        run: restore::run,
+        short: 1,
+        long: 50,
+    },
+    Plan {
+        name: "soak",
+        needs: None,
+        run: soak::run,
+        short: 3,
+        long: 300,
+    },
 ];
 
 const STORES: [&str; 2] = ["sled", "redb"];
@@ -138,10 +192,19 @@ fn main() {
     arguments.test_threads = Some(1);
     let size = env::var("SHILD_CAMPAIGN").unwrap_or_default();
     let seed = env::var("SHILD_CAMPAIGN_SEED").ok();
-    let seed = seed.map_or_else(|| u64::from(os::id()), |seed| seed.parse().expect("SHILD_CAMPAIGN_SEED is a number"));
+    let seed = seed.map_or_else(
+        || u64::from(os::id()),
+        |seed| seed.parse().expect("SHILD_CAMPAIGN_SEED is a number"),
+    );
     let mut trials = Vec::new();
     for plan in PLANS {
-        let Plan { name, needs, run, short, long } = plan;
+        let Plan {
+            name,
+            needs,
+            run,
+            short,
+            long,
+        } = plan;
         let lacks = needs.filter(|(_, there)| !there());
         if let Some((what, _)) = lacks {
             eprintln!("SKIPPED: {name}: it needs {what}");

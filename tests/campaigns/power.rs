@@ -57,7 +57,9 @@ fn run(campaign: &Campaign, random: bool) -> Report {
             images += 1;
         }
     }
-    report.summed(&format!("{images} images, {acknowledged} changes acknowledged before their cuts"))
+    report.summed(&format!(
+        "{images} images, {acknowledged} changes acknowledged before their cuts"
+    ))
 }
 
 /// The workers with their histories, and the trace, of two lives of a server with a kill between them.
@@ -90,7 +92,10 @@ fn record(site: &Site, rng: &mut Rng) -> Result<(Crew, Trace), Finding> {
     let differs = trace.image(trace.len(), Loss::None).differs(&site.data());
     match differs.map_err(|error| strange(error.to_string()))? {
         None => Ok((crew, trace)),
-        Some(path) => Err(strange(format!("the trace is not whole: it has another {}", path.display()))),
+        Some(path) => Err(strange(format!(
+            "the trace is not whole: it has another {}",
+            path.display()
+        ))),
     }
 }
 

@@ -26,10 +26,11 @@ const SETTINGS: [(&str, &str); 7] = [
     ("ROCKET_WORKERS", "4"),
 ];
 
-/// A directory with its data in `data`, and the settings of whoever works on it.
+/// A directory to work in, where the data is, and the settings of whoever works on it.
 #[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) home: PathBuf,
+    data: PathBuf,
     pub(crate) settings: Vec<(String, String)>,
 }
 
@@ -50,7 +51,11 @@ impl Refusal {
     }
 
     pub(crate) fn finding(&self) -> Finding {
-        let kind = if self.code.is_none() { Kind::Hang } else { Kind::Unopened };
+        let kind = if self.code.is_none() {
+            Kind::Hang
+        } else {
+            Kind::Unopened
+        };
         let text = format!("exit code {:?}: {}", self.code, self.line());
         Finding { kind, text }
     }
@@ -60,12 +65,19 @@ impl Site {
     pub(crate) fn new(home: &Path, store: &str) -> Self {
         Self {
             home: home.to_owned(),
+            data: home.join("data"),
             settings: vec![("SHILD_STORE".to_owned(), store.to_owned())],
         }
     }
 
     pub(crate) fn data(&self) -> PathBuf {
-        self.home.join("data")
+        self.data.clone()
+    }
+
+    /// With the data there.
+    pub(crate) fn data_in(mut self, data: PathBuf) -> Self {
+        self.data = data;
+        self
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -75,8 +87,13 @@ impl Site {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = shild(&self.home, args);
-        let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        command.envs(SETTINGS.into_iter().chain(own));
+        let own = self
+            .settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        command
+            .envs(SETTINGS.into_iter().chain(own))
+            .env("SHILD_DATA_DIR", &self.data);
         command
     }
 

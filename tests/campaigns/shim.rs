@@ -14,7 +14,11 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/campaigns/shim.
 
 /// Whether it can be made here: on Linux, with a C compiler.
 pub(crate) fn can_be_made() -> bool {
-    cfg!(target_os = "linux") && Command::new("cc").arg("--version").output().is_ok_and(|out| out.status.success())
+    cfg!(target_os = "linux")
+        && Command::new("cc")
+            .arg("--version")
+            .output()
+            .is_ok_and(|out| out.status.success())
 }
 
 /// Makes it in this directory.
@@ -25,7 +29,10 @@ fn make(home: &Path) -> PathBuf {
         .args([&library, Path::new(SOURCE)])
         .arg("-ldl")
         .status();
-    assert!(made.expect("cc can be started").success(), "{SOURCE} cannot be compiled");
+    assert!(
+        made.expect("cc can be started").success(),
+        "{SOURCE} cannot be compiled"
+    );
     library
 }
 
@@ -51,7 +58,11 @@ impl Recorder {
     /// The site, recorded from here on.
     pub(crate) fn of(site: Site) -> (Site, Self) {
         let trace = site.home.join("trace");
-        let file = OpenOptions::new().create(true).append(true).open(&trace).expect("the trace can be made");
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&trace)
+            .expect("the trace can be made");
         let site = watched(site).with("SHIM_TRACE", trace.to_str().expect("a path of UTF-8"));
         let notes = Mutex::new((0, file));
         (site, Self { trace, notes })
@@ -97,7 +108,11 @@ impl Faults {
     pub(crate) fn of(site: Site) -> (Site, Self) {
         let path = site.home.join("control");
         fs::write(&path, [0; 32]).expect("the control file can be made");
-        let file = OpenOptions::new().read(true).write(true).open(&path).expect("it has just been made");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .expect("it has just been made");
         let site = watched(site).with("SHIM_CONTROL", path.to_str().expect("a path of UTF-8"));
         (site, Self(file))
     }
@@ -120,7 +135,9 @@ impl Faults {
     /// How many operations were counted since [`Faults::fail`].
     pub(crate) fn counted(&self) -> u64 {
         let mut count = [0; 8];
-        self.0.read_exact_at(&mut count, 0).expect("the control file can be read");
+        self.0
+            .read_exact_at(&mut count, 0)
+            .expect("the control file can be read");
         u64::from_le_bytes(count)
     }
 

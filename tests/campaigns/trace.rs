@@ -61,14 +61,27 @@ impl Trace {
             at = data.end;
             events.push(match kind {
                 1 => Event::Create { path, inode },
-                2 => Event::Write { inode, at: position, data },
+                2 => Event::Write {
+                    inode,
+                    at: position,
+                    data,
+                },
                 3 => Event::Truncate { inode, len: position },
-                4 => Event::Rename { from: path, to: text(data) },
+                4 => Event::Rename {
+                    from: path,
+                    to: text(data),
+                },
                 5 => Event::Unlink { path },
                 6 => Event::Mkdir { path, inode },
-                7 => Event::SyncBegin { inode, number: position },
+                7 => Event::SyncBegin {
+                    inode,
+                    number: position,
+                },
                 8 => Event::SyncEnd { number: position },
-                9 => Event::Link { from: path, to: text(data) },
+                9 => Event::Link {
+                    from: path,
+                    to: text(data),
+                },
                 shim::NOTE => Event::Note,
                 kind => {
                     let text = format!("the program did what this trace has no words for: {kind} on {path}");
@@ -85,7 +98,10 @@ impl Trace {
 
     /// How many notes lie before the cut, so that those with lower numbers had been taken.
     pub(crate) fn notes_before(&self, cut: usize) -> u64 {
-        self.events[..cut].iter().filter(|event| matches!(event, Event::Note)).count() as u64
+        self.events[..cut]
+            .iter()
+            .filter(|event| matches!(event, Event::Note))
+            .count() as u64
     }
 
     /// A place to cut: anywhere, in the first start, or next to where something was promised.
@@ -198,7 +214,10 @@ impl Disk {
             Event::Unlink { path } => self.name(path, None, None),
             Event::Rename { from, to } => {
                 let node = self.names[from];
-                assert!(matches!(node, Node::File(_)), "a directory is renamed: this is not simulated");
+                assert!(
+                    matches!(node, Node::File(_)),
+                    "a directory is renamed: this is not simulated"
+                );
                 self.name(to, Some(node), Some(from.clone()));
             }
             Event::Link { from, to } => {
@@ -277,9 +296,7 @@ impl Disk {
         }
         let mut image = Image::default();
         for (path, node) in &self.synced_names {
-            let ancestors = std::iter::successors(Some(parent(path)), |path| {
-                (!path.is_empty()).then(|| parent(path))
-            });
+            let ancestors = std::iter::successors(Some(parent(path)), |path| (!path.is_empty()).then(|| parent(path)));
             let reachable = ancestors
                 .filter(|path| !path.is_empty())
                 .all(|path| matches!(self.synced_names.get(&path), Some(Node::Directory)));
@@ -411,7 +428,11 @@ fn collect(root: &Path, dir: &Path, into: &mut BTreeMap<String, Vec<u8>>) -> io:
         if path.is_dir() {
             collect(root, &path, into)?;
         } else {
-            let name = path.strip_prefix(root).expect("it is below the root").to_string_lossy().into_owned();
+            let name = path
+                .strip_prefix(root)
+                .expect("it is below the root")
+                .to_string_lossy()
+                .into_owned();
             into.insert(name, fs::read(&path)?);
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) access: String,
     pub(crate) refresh: String,
+    /// How often it was refreshed.
+    generation: u64,
     opened: Instant,
 }
 
@@ -35,6 +37,7 @@ impl Session {
             id: session_id(&text("access_token")).unwrap_or_default(),
             access: text("access_token"),
             refresh: text("refresh_token"),
+            generation: 0,
             opened: Instant::now(),
         }
     }
@@ -62,6 +65,19 @@ pub(crate) enum Change {
     Delete { by: String },
 }
 
+impl Change {
+    /// Whether it writes the user, be it anew; all others write a session.
+    const fn writes_the_user(&self) -> bool {
+        matches!(
+            self,
+            Self::Register { .. } | Self::Password { .. } | Self::Rename { .. } | Self::EndOthers { .. }
+        )
+    }
+}
+
+/// What there is of each user, by its id: name, version, and of each session that is alive the generation.
+pub(crate) type Users = BTreeMap<String, (String, u64, BTreeMap<String, u64>)>;
+
 /// A change of one of the worker's accounts.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
@@ -80,6 +96,8 @@ pub(crate) struct Account {
     pub(crate) ended: Vec<Session>,
     /// A change that was asked for and not acknowledged: it has happened or not, whole.
     pub(crate) doubt: Option<Change>,
+    /// How often the user itself was written.
+    version: u64,
     /// Whether it was looked at since it was last changed.
     pub(crate) checked: bool,
 }
@@ -208,6 +226,7 @@ impl World {
     pub(crate) fn acknowledged(&mut self, step: &Step, answer: &Value) {
         let account = self.account(step.account);
         account.doubt = None;
+        account.version += u64::from(step.change.writes_the_user());
         match &step.change {
             Change::Register { .. } => answer["id"].as_str().unwrap_or_default().clone_into(&mut account.id),
             Change::SignIn => account.sessions.push(Session::of(answer)),
@@ -217,6 +236,7 @@ impl World {
                 let known = found.expect("it was alive when it was refreshed");
                 known.access = next.access;
                 known.refresh = next.refresh;
+                known.generation += 1;
             }
             Change::Password { by, new } => {
                 account.password.clone_from(new);
@@ -235,8 +255,23 @@ impl World {
         }
     }
 
+    /// As an export would show them.
+    pub(crate) fn users(&self) -> Users {
+        let accounts = self.accounts.values();
+        let users = accounts.map(|account| {
+            let sessions = account.sessions.iter();
+            let sessions = sessions
+                .map(|session| (session.id.clone(), session.generation))
+                .collect();
+            (account.id.clone(), (account.name.clone(), account.version, sessions))
+        });
+        users.collect()
+    }
+
     fn account(&mut self, key: u64) -> &mut Account {
-        self.accounts.get_mut(&key).expect("a step is about an account that is known")
+        self.accounts
+            .get_mut(&key)
+            .expect("a step is about an account that is known")
     }
 }
 
