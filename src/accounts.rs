@@ -265,9 +265,14 @@ impl Shild {
     /// The same work for a name that exists and one that does not; the name itself is not kept, for it may be a password in
     /// the wrong field. That it cannot be written down does not change the answer.
     pub(crate) async fn audit_failed_sign_in(&self, actor: Actor, subject: Option<UserId>, origin: &Origin) {
-        let failed = self.audit(AuditKind::SignInFailed, actor, origin, |event| event.user_id = subject);
+        self.audit_guess(AuditKind::SignInFailed, actor, subject, origin).await;
+    }
+
+    /// As [`Shild::audit_failed_sign_in`], for any kind of guess.
+    pub(crate) async fn audit_guess(&self, kind: AuditKind, actor: Actor, subject: Option<UserId>, origin: &Origin) {
+        let failed = self.audit(kind, actor, origin, |event| event.user_id = subject);
         if let Err(error) = failed.await {
-            tracing::warn!(cause = %error, "a failed sign-in could not be written to the audit log");
+            tracing::warn!(cause = %error, kind = kind.as_str(), "a guess could not be written to the audit log");
         }
     }
 }

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::user::{EventId, SessionId, UserId};
 
+/// Of the events that are kept, guesses ([`AuditKind::is_guess`]) are sure of one in this many. Once the log is full, those
+/// beyond their share go before anything else does: so whoever guesses can push out other guesses only.
+pub const GUESSES_SHARE: usize = 4;
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// What happened.
@@ -26,6 +30,12 @@ macro_rules! kinds {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
+            }
+
+            /// Whether it is a guess that failed: what anybody at all can cause, as often as the throttle lets them.
+            #[must_use]
+            pub const fn is_guess(self) -> bool {
+                matches!(self, Self::SignInFailed | Self::ResetFailed)
             }
 
             /// The kind of this name.
@@ -78,6 +88,8 @@ kinds! {
     Imported = "imported",
     /// The data was exported.
     Exported = "exported",
+    /// A password reset was tried with a token that is not, or no longer, good.
+    ResetFailed = "reset_failed",
 }
 
 /// Who did it.

@@ -237,8 +237,9 @@ pub trait AuditLog: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<AuditEvent>, StoreError>;
 
-    /// Deletes at most `limit` of the oldest events: those older than `older_than`, and those over
-    /// the newest `keep`. The number deleted.
+    /// Deletes at most `limit` events: those older than `older_than`, and as many as there are over `keep`. Of those over,
+    /// the oldest guesses ([`AuditKind::is_guess`](crate::audit::AuditKind::is_guess)) go first as long as there are more than `keep /`
+    /// [`GUESSES_SHARE`](crate::audit::GUESSES_SHARE) of them, then the oldest events of any kind. The number deleted.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

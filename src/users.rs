@@ -271,14 +271,22 @@ impl Shild {
                 "is not valid, has been used, or has expired; ask for a new one",
             )
         };
-        let token = ResetToken::parse(token).ok_or_else(void)?;
+        let Some(token) = ResetToken::parse(token) else {
+            self.audit_failed_reset(None, origin).await;
+            return Err(void());
+        };
         let new = Password::parse(new).map_err(|e| Error::fault("/new_password", "invalid", e.to_string()))?;
         let good = |user: &UserRecord| {
             user.reset
                 .as_ref()
                 .is_some_and(|reset| token.matches(&reset.digest) && self.now() < reset.expires_at)
         };
-        let user = self.store.find(token.user_id()).await?.filter(&good).ok_or_else(void)?;
+        let found = self.store.find(token.user_id()).await?;
+        let subject = found.as_ref().map(|user| user.id);
+        let Some(user) = found.filter(&good) else {
+            self.audit_failed_reset(subject, origin).await;
+            return Err(void());
+        };
         let hash = self.accept_password(&user.username, new, "/new_password").await?;
         let changed = self.change_user(user.id, &IfMatch::Any, |user, now| {
             if !good(user) {
@@ -304,6 +312,11 @@ impl Shild {
             event.user_id = Some(user.id);
         })
         .await
+    }
+
+    async fn audit_failed_reset(&self, subject: Option<UserId>, origin: &Origin) {
+        self.audit_guess(AuditKind::ResetFailed, Actor::Anonymous, subject, origin)
+            .await;
     }
 
     /// Ends all sessions of a user.

@@ -102,6 +102,7 @@ macro_rules! store_conformance {
                 an_event_is_added_once
                 events_are_trimmed_by_count
                 events_are_trimmed_by_age
+                guesses_push_out_guesses_only
                 a_snapshot_of_an_empty_store_is_empty
                 a_snapshot_shows_everything_in_order
                 later_changes_do_not_show_in_a_snapshot

@@ -8,7 +8,7 @@ use std::vec;
 
 use async_trait::async_trait;
 
-use crate::audit::{AuditEvent, AuditFilter};
+use crate::audit::{AuditEvent, AuditFilter, GUESSES_SHARE};
 use crate::clock::Timestamp;
 use crate::session::SessionRecord;
 use crate::store::{
@@ -120,6 +120,14 @@ impl State {
             }
         }
         found
+    }
+
+    /// Removes these events; how many they are.
+    fn remove_events(&mut self, doomed: Vec<EventId>) -> usize {
+        for id in &doomed {
+            self.events.remove(id);
+        }
+        doomed.len()
     }
 
     fn put_user(&mut self, user: &UserRecord) {
@@ -354,19 +362,24 @@ impl AuditLog for MemoryStore {
 
     async fn trim_events(&self, older_than: Timestamp, keep: usize, limit: usize) -> Result<usize, StoreError> {
         let mut state = self.write()?;
+        let limit = limit.min(MAX_PAGE);
+        let old = state.events.values().take(limit).filter(|event| event.at < older_than);
+        let old: Vec<EventId> = old.map(|event| event.id).collect();
+        let mut removed = state.remove_events(old);
         let over = state.events.len().saturating_sub(keep);
-        let doomed: Vec<EventId> = state
-            .events
-            .values()
-            .take(limit.min(MAX_PAGE))
-            .enumerate()
-            .filter(|(place, event)| *place < over || event.at < older_than)
-            .map(|(_, event)| event.id)
-            .collect();
-        for id in &doomed {
-            state.events.remove(id);
+        if over > 0 {
+            let guesses = state.events.values().filter(|event| event.kind.is_guess());
+            let beyond = guesses.clone().count().saturating_sub(keep / GUESSES_SHARE).min(over);
+            let first = guesses
+                .take(beyond.min(limit - removed))
+                .map(|event| event.id)
+                .collect();
+            removed += state.remove_events(first);
+            let rest = (over - beyond).min(limit - removed);
+            let first = state.events.keys().take(rest).copied().collect();
+            removed += state.remove_events(first);
         }
-        Ok(doomed.len())
+        Ok(removed)
     }
 }
 

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
-use self::change::{Change, session_key};
+use self::change::{Change, Trim, session_key};
 use self::engine::Engine;
 pub use self::open::{OpenError, SledOptions};
 use self::record::{KEYRING, Tree, meta};
@@ -330,19 +330,30 @@ impl AuditLog for SledStore {
         if limit == 0 {
             return Ok(0);
         }
-        let oldest = self
+        let (oldest, guesses) = self
             .scan(move |engine| {
                 let all = (Bound::Unbounded, Bound::Unbounded);
                 let events: Vec<AuditEvent> = page(engine, Tree::Audit, all, false, limit, |_| true)?;
-                Ok(events.iter().map(|event| (event.id, event.at)).collect::<Vec<_>>())
+                let mut guesses = Vec::new();
+                engine.scan(Tree::Guesses, all, false, |key, ()| {
+                    let id = key
+                        .try_into()
+                        .map_err(|_| Tree::Guesses.corrupt(key, "the key is not an id"))?;
+                    guesses.push(EventId::from_bytes(id));
+                    Ok(guesses.len() < limit)
+                })?;
+                let oldest = events.iter().map(|event| (event.id, event.at)).collect();
+                Ok((oldest, guesses))
             })
             .await?;
         self.writer
-            .submit(Change::TrimEvents {
+            .submit(Change::TrimEvents(Trim {
                 oldest,
+                guesses,
                 older_than,
                 keep,
-            })
+                limit,
+            }))
             .await
     }
 }

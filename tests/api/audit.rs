@@ -123,8 +123,11 @@ async fn each_thing_that_is_done_is_written_once_with_who_whom_and_whence() {
     let token = start_reset(&root, "alice").await;
     expect("reset_started", &admin, &id).await;
     reset(&app, "shp_x", NEW).await.expect(422);
+    expect("reset_failed", &anonymous, &nobody).await;
     reset(&app, &token, PASSWORD).await.expect(204);
     expect("password_reset", &anonymous, &id).await;
+    reset(&app, &token, PASSWORD).await.expect(422);
+    expect("reset_failed", &anonymous, &id).await;
     root.delete(&path).send().await.expect(204);
     expect("deleted", &admin, &id).await;
 

@@ -1,5 +1,7 @@
 //! The clauses of [`AuditLog`](crate::store::AuditLog).
 
+use std::sync::Arc;
+
 use super::{Subject, id_bytes, second, session_id, user_id};
 use crate::audit::{Actor, AuditEvent, AuditFilter, AuditKind};
 use crate::store::{Conflict, Store, StoreError};
@@ -17,7 +19,7 @@ fn event(number: u32) -> AuditEvent {
         id: EventId::from_bytes(id_bytes(u64::from(number))),
         at: second(number),
         kind: if number.is_multiple_of(3) {
-            AuditKind::SignInFailed
+            AuditKind::Registered
         } else {
             AuditKind::SignedIn
         },
@@ -31,7 +33,7 @@ fn event(number: u32) -> AuditEvent {
 }
 
 /// A store with the events `0..count`, added in another order.
-async fn with_events(subject: &dyn Subject, count: u32) -> std::sync::Arc<dyn Store> {
+async fn with_events(subject: &dyn Subject, count: u32) -> Arc<dyn Store> {
     let store = subject.fresh().await;
     for number in (0..count).rev() {
         assert_eq!(store.append_event(&event(number)).await, Ok(()));
@@ -69,7 +71,7 @@ pub async fn events_are_listed_newest_first(subject: &dyn Subject) {
 pub async fn events_are_filtered(subject: &dyn Subject) {
     let store = with_events(subject, 12).await;
     let user = Some(user_id(1));
-    let kind = Some(AuditKind::SignInFailed);
+    let kind = Some(AuditKind::Registered);
     for (user_id, kind, limit, expected) in [
         (user, None, 100, &[10, 8, 6, 4, 2, 0][..]),
         (None, kind, 3, &[9, 6, 3]),
@@ -133,4 +135,39 @@ pub async fn events_are_trimmed_by_age(subject: &dyn Subject) {
     assert_eq!(store.append_event(&event(0)).await, Ok(()));
     assert_eq!(store.trim_events(second(0), 2, 100).await, Ok(1));
     assert_eq!(numbers(&*store).await, [5, 4]);
+}
+
+/// Once the log is full, guesses make room first, the oldest of them, down to their share.
+pub async fn guesses_push_out_guesses_only(subject: &dyn Subject) {
+    let store = subject.fresh().await;
+    let kinds = [
+        AuditKind::SignedIn,
+        AuditKind::SignInFailed,
+        AuditKind::ResetFailed,
+        AuditKind::SignInFailed,
+    ];
+    for number in 0..12 {
+        let kind = kinds[number as usize % 4];
+        let event = AuditEvent { kind, ..event(number) };
+        assert_eq!(store.append_event(&event).await, Ok(()));
+    }
+    assert_eq!(store.trim_events(second(0), 12, 100).await, Ok(0));
+    assert_eq!(store.trim_events(second(0), 8, 3).await, Ok(3));
+    assert_eq!(numbers(&*store).await, [11, 10, 9, 8, 7, 6, 5, 4, 0]);
+    assert_eq!(store.trim_events(second(0), 8, 100).await, Ok(1));
+    assert_eq!(numbers(&*store).await, [11, 10, 9, 8, 7, 6, 4, 0]);
+    // Five guesses are left, and one is their share of four: the next four to go are guesses.
+    assert_eq!(store.trim_events(second(0), 4, 100).await, Ok(4));
+    assert_eq!(numbers(&*store).await, [11, 8, 4, 0]);
+    assert_eq!(store.append_event(&event(13)).await, Ok(()));
+    assert_eq!(store.trim_events(second(0), 4, 100).await, Ok(1));
+    assert_eq!(numbers(&*store).await, [13, 11, 8, 4]);
+    // Age comes before kind.
+    assert_eq!(store.trim_events(second(9), 100, 100).await, Ok(2));
+    assert_eq!(numbers(&*store).await, [13, 11]);
+    assert_eq!(store.trim_events(second(0), 0, 100).await, Ok(2));
+    assert_eq!(
+        store.verify(Arc::new(|_, _| {})).await.map(|found| found.is_sound()),
+        Ok(true)
+    );
 }

@@ -3,9 +3,11 @@
 //! Each looks at everything before it writes anything, so a refusal has no partial effect on the
 //! transaction that it shares with others.
 
+use std::collections::BTreeSet;
+
 use super::engine::{Failure, Transaction};
 use super::record::{KEYRING, Tree, meta};
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, GUESSES_SHARE};
 use crate::clock::Timestamp;
 use crate::session::SessionRecord;
 use crate::store::{Conflict, StoreError};
@@ -43,13 +45,20 @@ pub(super) enum Change {
         expected: Option<u64>,
     },
     AppendEvent(AuditEvent),
-    TrimEvents {
-        oldest: Vec<(EventId, Timestamp)>,
-        older_than: Timestamp,
-        keep: usize,
-    },
+    TrimEvents(Trim),
     PutFailures(Vec<(UserId, Option<Failures>)>),
     Probe(u64),
+}
+
+/// What may be trimmed from the audit log, and how far.
+pub(super) struct Trim {
+    /// The oldest events.
+    pub(super) oldest: Vec<(EventId, Timestamp)>,
+    /// The oldest guesses.
+    pub(super) guesses: Vec<EventId>,
+    pub(super) older_than: Timestamp,
+    pub(super) keep: usize,
+    pub(super) limit: usize,
 }
 
 impl Change {
@@ -57,7 +66,7 @@ impl Change {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::SweepSessions(dead) => dead.len(),
-            Self::TrimEvents { oldest, .. } => oldest.len(),
+            Self::TrimEvents(trim) => trim.limit,
             Self::PutFailures(counts) => counts.len(),
             _ => 1,
         }
@@ -79,11 +88,7 @@ impl Change {
             Self::SweepSessions(dead) => sweep_sessions(tx, dead),
             Self::ReplaceKeys { keys, expected } => replace_keys(tx, keys, *expected).map(|()| 0),
             Self::AppendEvent(event) => append_event(tx, event).map(|()| 0),
-            Self::TrimEvents {
-                oldest,
-                older_than,
-                keep,
-            } => trim_events(tx, oldest, *older_than, *keep),
+            Self::TrimEvents(trim) => trim_events(tx, trim),
             Self::PutFailures(counts) => put_failures(tx, counts).map(|()| 0),
             Self::Probe(number) => tx.put(Tree::Meta, meta::PROBE, number).map(|()| 0),
         }
@@ -258,34 +263,94 @@ fn append_event(tx: &Transaction<'_>, event: &AuditEvent) -> Result<(), Failure>
     }
     let events = count(tx, meta::EVENTS)?;
     tx.put(Tree::Audit, event.id.as_bytes(), event)?;
+    if event.kind.is_guess() {
+        let guesses = guesses(tx)?;
+        tx.put(Tree::Guesses, event.id.as_bytes(), &())?;
+        tx.put(Tree::Meta, meta::GUESSES, &(guesses + 1))?;
+    }
     tx.put(Tree::Meta, meta::EVENTS, &(events + 1))
+}
+
+/// How many guesses are in the index; none were counted in a database from before there was one.
+fn guesses(tx: &Transaction<'_>) -> Result<u64, Failure> {
+    Ok(tx.get(Tree::Meta, meta::GUESSES)?.unwrap_or(0))
 }
 
 /// The rule is applied here, not where the candidates were read: since then others may have been
 /// deleted.
-fn trim_events(
-    tx: &Transaction<'_>,
-    oldest: &[(EventId, Timestamp)],
-    older_than: Timestamp,
-    keep: usize,
-) -> Result<usize, Failure> {
-    let events = count(tx, meta::EVENTS)?;
-    let over = events.saturating_sub(keep as u64);
-    let mut doomed = Vec::new();
-    for (id, at) in oldest {
-        if tx.contains(Tree::Audit, id.as_bytes())? && (*at < older_than || (doomed.len() as u64) < over) {
-            doomed.push(id.as_bytes());
+fn trim_events(tx: &Transaction<'_>, trim: &Trim) -> Result<usize, Failure> {
+    let (events, guesses) = (count(tx, meta::EVENTS)?, guesses(tx)?);
+    let mut doomed = Doomed {
+        tx,
+        ids: BTreeSet::new(),
+        guesses: 0,
+        limit: trim.limit,
+    };
+    for (id, at) in &trim.oldest {
+        if *at < trim.older_than {
+            doomed.add(*id)?;
         }
     }
-    if doomed.is_empty() {
-        return Ok(0);
+    let keep = trim.keep as u64;
+    let over = events.saturating_sub(doomed.ids.len() as u64).saturating_sub(keep);
+    let share = keep / GUESSES_SHARE as u64;
+    let beyond = guesses.saturating_sub(share + doomed.guesses).min(over);
+    doomed.add_some(trim.guesses.iter().copied(), beyond)?;
+    doomed.add_some(trim.oldest.iter().map(|(id, _)| *id), over - beyond)?;
+    doomed.remove(events, guesses)
+}
+
+/// The events that are going to be removed.
+struct Doomed<'a> {
+    tx: &'a Transaction<'a>,
+    ids: BTreeSet<EventId>,
+    /// How many of them are in the index of guesses.
+    guesses: u64,
+    limit: usize,
+}
+
+impl Doomed<'_> {
+    /// Adds an event, if it is still there and there is room; whether it was.
+    fn add(&mut self, id: EventId) -> Result<bool, Failure> {
+        if self.ids.len() >= self.limit || self.ids.contains(&id) || !self.tx.contains(Tree::Audit, id.as_bytes())? {
+            return Ok(false);
+        }
+        self.guesses += u64::from(self.tx.contains(Tree::Guesses, id.as_bytes())?);
+        self.ids.insert(id);
+        Ok(true)
     }
-    let left = events
-        .checked_sub(doomed.len() as u64)
-        .ok_or_else(|| Failure::corrupt(Tree::Meta, meta::EVENTS, "it is less than there are events"))?;
-    let removed = remove_all(tx, Tree::Audit, &doomed)?;
-    tx.put(Tree::Meta, meta::EVENTS, &left)?;
-    Ok(removed)
+
+    /// Adds the first `count` of these that can be.
+    fn add_some(&mut self, candidates: impl Iterator<Item = EventId>, count: u64) -> Result<(), Failure> {
+        let mut left = count;
+        for id in candidates {
+            if left == 0 {
+                break;
+            }
+            left -= u64::from(self.add(id)?);
+        }
+        Ok(())
+    }
+
+    /// Removes them from a log with these counts.
+    fn remove(self, events: u64, guesses: u64) -> Result<usize, Failure> {
+        if self.ids.is_empty() {
+            return Ok(0);
+        }
+        let less = |key, kept: u64, removed: u64| {
+            let left = kept.checked_sub(removed);
+            left.ok_or_else(|| Failure::corrupt(Tree::Meta, key, "it is less than there are"))
+        };
+        let events = less(meta::EVENTS, events, self.ids.len() as u64)?;
+        let guesses = less(meta::GUESSES, guesses, self.guesses)?;
+        for id in &self.ids {
+            self.tx.remove(Tree::Audit, id.as_bytes())?;
+            self.tx.remove(Tree::Guesses, id.as_bytes())?;
+        }
+        self.tx.put(Tree::Meta, meta::EVENTS, &events)?;
+        self.tx.put(Tree::Meta, meta::GUESSES, &guesses)?;
+        Ok(self.ids.len())
+    }
 }
 
 fn put_failures(tx: &Transaction<'_>, counts: &[(UserId, Option<Failures>)]) -> Result<(), Failure> {

@@ -93,12 +93,11 @@ pub(super) fn lock(dir: &Path) -> Result<Arc<File>, OpenError> {
         cause,
     };
     make_private(dir).map_err(refused)?;
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join("lock"))
-        .map_err(refused)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(dir.join("lock")).map_err(refused)?;
     match file.try_lock() {
         Ok(()) => Ok(Arc::new(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.to_owned() }),
@@ -254,6 +253,7 @@ fn check_format(engine: &Engine, dir: &Path) -> Result<(), OpenError> {
                 tx.put(Tree::Meta, meta::FORMAT, &FORMAT)?;
                 tx.put(Tree::Meta, meta::ENABLED_ADMINS, &0_u64)?;
                 tx.put(Tree::Meta, meta::EVENTS, &0_u64)?;
+                tx.put(Tree::Meta, meta::GUESSES, &0_u64)?;
                 Ok::<_, Failure>(())
             })
         })

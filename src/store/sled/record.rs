@@ -34,6 +34,8 @@ pub(super) enum Tree {
     Keys,
     /// Event id → event.
     Audit,
+    /// Event id of a guess ([`AuditKind::is_guess`](crate::audit::AuditKind::is_guess)) → nothing.
+    Guesses,
     /// The keys of [`meta`].
     Meta,
 }
@@ -49,13 +51,15 @@ pub(super) mod meta {
     pub(in crate::store::sled) const ENABLED_ADMINS: &[u8] = b"enabled_admins";
     /// How many events the audit log has; kept in the same transactions as they are.
     pub(in crate::store::sled) const EVENTS: &[u8] = b"events";
+    /// How many records [`Tree::Guesses`](super::Tree::Guesses) has; kept in the same transactions as they are.
+    pub(in crate::store::sled) const GUESSES: &[u8] = b"guesses";
     /// Written by [`crate::store::Store::check`].
     pub(in crate::store::sled) const PROBE: &[u8] = b"probe";
 }
 
 impl Tree {
     /// All of them, each at the place that [`Tree::index`] says.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Users,
         Self::Usernames,
         Self::Skeletons,
@@ -63,6 +67,7 @@ impl Tree {
         Self::Failures,
         Self::Keys,
         Self::Audit,
+        Self::Guesses,
         Self::Meta,
     ];
 
@@ -81,6 +86,7 @@ impl Tree {
             Self::Failures => "failures",
             Self::Keys => "keys",
             Self::Audit => "audit",
+            Self::Guesses => "guesses",
             Self::Meta => "meta",
         }
     }
@@ -101,7 +107,9 @@ impl Tree {
     /// A key as a person can read it: text, ids, or else hexadecimal.
     fn show(self, key: &[u8]) -> String {
         let text = match self {
-            Self::Users | Self::Failures | Self::Audit => Uuid::from_slice(key).ok().map(|id| id.to_string()),
+            Self::Users | Self::Failures | Self::Audit | Self::Guesses => {
+                Uuid::from_slice(key).ok().map(|id| id.to_string())
+            }
             Self::Sessions => key.split_at_checked(16).and_then(|(user, session)| {
                 let (user, session) = (Uuid::from_slice(user).ok()?, Uuid::from_slice(session).ok()?);
                 Some(format!("{user}/{session}"))

@@ -213,19 +213,39 @@ impl Walk {
 
     fn events(&mut self) -> Result<(), StoreError> {
         self.found.counts.events = self.copy(Tree::Audit).records;
+        let mut guess = self.next(Tree::Guesses)?;
         while let Some(raw) = self.next(Tree::Audit)? {
-            if let Some(event) = self.read::<AuditEvent>(Tree::Audit, &raw)
+            let event = self.read::<AuditEvent>(Tree::Audit, &raw);
+            if let Some(event) = &event
                 && raw.key != event.id.as_bytes()
             {
                 self.wrong(Tree::Audit, &raw.key, format!("it is event {}", event.id));
             }
+            while let Some(listed) = guess.take_if(|listed| listed.key <= raw.key) {
+                let unlike = event.as_ref().is_some_and(|event| !event.kind.is_guess());
+                self.guess(&listed, listed.key == raw.key && !unlike);
+                guess = self.next(Tree::Guesses)?;
+            }
+        }
+        while let Some(listed) = guess {
+            self.guess(&listed, false);
+            guess = self.next(Tree::Guesses)?;
         }
         Ok(())
+    }
+
+    /// One that is listed as a guess.
+    fn guess(&mut self, listed: &Raw, is_one: bool) {
+        self.read::<()>(Tree::Guesses, listed);
+        if !is_one {
+            self.wrong(Tree::Guesses, &listed.key, "there is no event of a guess with this id");
+        }
     }
 
     /// The numbers that are kept must be those that were counted. Of admins there is no saying while users are unreadable.
     fn numbers(&mut self) -> Result<(), StoreError> {
         let counts = self.found.counts;
+        let guesses = self.copy(Tree::Guesses).records;
         let mut missing = vec![meta::FORMAT, meta::ENABLED_ADMINS, meta::EVENTS];
         while let Some(raw) = self.next(Tree::Meta)? {
             missing.retain(|key| *key != raw.key);
@@ -235,6 +255,7 @@ impl Walk {
             let counted = match raw.key.as_slice() {
                 meta::ENABLED_ADMINS if self.all_users_read => counts.enabled_admins,
                 meta::EVENTS => counts.events,
+                meta::GUESSES => guesses,
                 _ => kept,
             };
             if kept != counted {
