@@ -3,7 +3,6 @@
 //! Each function takes one input and panics if its property does not hold of it. `fuzz/` drives them with inputs of its own
 //! making, `tests/corpus.rs` with those that were worth keeping. They stand beside what they are about; those of the
 //! crate's root stand here.
-#![allow(clippy::missing_panics_doc, reason = "a panic is how they say no")]
 
 use serde_json::Value;
 

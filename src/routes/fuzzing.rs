@@ -1,4 +1,5 @@
 //! What must hold of the `Authorization` header and the forms of the OAuth endpoints; see [`crate::fuzzing`].
+#![expect(clippy::missing_panics_doc, reason = "a panic is how they say no")]
 
 use std::collections::HashSet;
 

@@ -1,4 +1,5 @@
 //! What must hold of files that are taken in; see [`crate::fuzzing`].
+#![expect(clippy::missing_panics_doc, reason = "a panic is how they say no")]
 
 use std::io::BufReader;
 
