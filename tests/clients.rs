@@ -4,6 +4,9 @@
 //! is not there says `SKIPPED`, by name, and passes.
 
 mod server;
+#[allow(dead_code, reason = "its main is not for here")]
+#[path = "../examples/verify_elsewhere.rs"]
+mod verify_elsewhere;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -28,43 +31,55 @@ fn installed() -> PathBuf {
     )
 }
 
-/// The command that runs `script`, a client that uses `package`; `None` if that is not installed.
-fn client(tool: &Tool, package: &str, script: &str) -> Option<Command> {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-    let command = match tool {
-        Tool::Python => {
-            let python = installed().join("venv/bin/python");
-            let mut command = Command::new(&python);
-            let there = Command::new(&python)
-                .args(["-c", &format!("import {package}")])
-                .stderr(Stdio::null())
-                .status();
-            there.is_ok_and(|status| status.success()).then(|| {
-                command.arg(scripts.join(script));
-                command
-            })
-        }
+fn python() -> PathBuf {
+    installed().join("venv/bin/python")
+}
+
+/// Whether a package is installed; else says so.
+fn is_installed(tool: &Tool, package: &str) -> bool {
+    let there = match tool {
+        Tool::Python => Command::new(python())
+            .args(["-c", &format!("import {package}")])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success()),
         Tool::Node => {
-            let there = installed().join("node_modules").join(package).is_dir()
-                && Command::new("node").arg("--version").output().is_ok();
-            there.then(|| {
-                // Node looks for packages beside the script only.
-                let copy = installed().join(script);
-                std::fs::copy(scripts.join(script), &copy).expect("the script can be copied");
-                let mut command = Command::new("node");
-                command.arg(copy);
-                command
-            })
+            installed().join("node_modules").join(package).is_dir()
+                && Command::new("node").arg("--version").output().is_ok()
         }
     };
-    if command.is_none() {
+    if !there {
         // Not by a macro, whose output a test that passes does not show.
         let test = std::thread::current();
-        let test = test.name().unwrap_or(script);
+        let test = test.name().unwrap_or(package);
         let line = format!("SKIPPED {test}: {package} is not installed; run tests/clients/install\n");
         drop(std::io::stderr().write_all(line.as_bytes()));
     }
-    command
+    there
+}
+
+/// A copy of this file of the checkout beside the packages, the only place where Node looks for them.
+fn beside_packages(file: &str) -> PathBuf {
+    let original = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let copy = installed().join(original.file_name().expect("it is a file"));
+    std::fs::copy(original, &copy).expect("the script can be copied");
+    copy
+}
+
+/// The command that runs `script`, a client that uses `package`; `None` if that is not installed.
+fn client(tool: &Tool, package: &str, script: &str) -> Option<Command> {
+    is_installed(tool, package).then(|| match tool {
+        Tool::Python => {
+            let mut command = Command::new(python());
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
+            command
+        }
+        Tool::Node => {
+            let mut command = Command::new("node");
+            command.arg(beside_packages(script));
+            command
+        }
+    })
 }
 
 /// Runs it to a good end; its output.
@@ -125,7 +140,7 @@ fn give_scope(data_dir: PathBuf, id: UserId, scope: &str) {
 
 #[test]
 fn requests_oauthlib_signs_in_and_refreshes_by_itself() {
-    let Some(mut client) = client(&Tool::Python, "requests_oauthlib", "oauthlib_session.py") else {
+    let Some(mut client) = client(&Tool::Python, "requests_oauthlib", "tests/clients/oauthlib_session.py") else {
         return;
     };
     let (_home, server) = server();
@@ -137,7 +152,7 @@ fn requests_oauthlib_signs_in_and_refreshes_by_itself() {
 // T22, T20, T21
 #[test]
 fn oauth4webapi_drives_every_oauth_endpoint() {
-    let Some(mut client) = client(&Tool::Node, "oauth4webapi", "oauth4webapi.mjs") else {
+    let Some(mut client) = client(&Tool::Node, "oauth4webapi", "tests/clients/oauth4webapi.mjs") else {
         return;
     };
     let (_home, server) = server();
@@ -146,7 +161,7 @@ fn oauth4webapi_drives_every_oauth_endpoint() {
     server.stop();
 }
 
-/// What `GET /keys` says, and below it `count` tokens, issued before and after a rotation of the keys.
+/// So many access tokens of `juliet`, one a line, issued before and after a rotation of the keys.
 fn tokens_across_a_rotation(server: &Server, home: &Path, count: usize) -> String {
     let mut tokens = server.sign_in("juliet");
     let mut issued = String::new();
@@ -161,32 +176,108 @@ fn tokens_across_a_rotation(server: &Server, home: &Path, count: usize) -> Strin
         issued += member(&tokens, "access_token");
         issued.push('\n');
     }
-    let (_, keys): (_, Value) = server.get("/keys", None);
-    format!("{keys}\n{issued}")
+    issued
 }
 
-// P10, P12
-#[test]
-fn pyseto_verifies_a_thousand_tokens_issued_across_a_rotation() {
-    let Some(mut client) = client(&Tool::Python, "pyseto", "pyseto_verify.py") else {
-        return;
-    };
+/// The token with another first character in its signed part.
+fn tampered(token: &str) -> String {
+    let (header, body) = token.split_at("v4.public.".len());
+    let first = if body.starts_with('A') { 'B' } else { 'A' };
+    format!("{header}{first}{}", &body[1..])
+}
+
+/// Runs a verifier: for this audience it takes all of `count` tokens and no altered one, for another none.
+fn verifies(count: usize, verifier: impl Fn() -> Command) {
     let (home, server) = server();
-    client.arg(&server.url);
-    let input = tokens_across_a_rotation(&server, home.path(), 1000);
-    assert_eq!(finish(client, &input), "1000 2\n");
+    let tokens = tokens_across_a_rotation(&server, home.path(), count);
+    let (_, me) = server.get("/user/me", tokens.lines().next());
+    let good = format!("{} \"user\"\n", member(&me, "id"));
+    let command = |audience: &str| {
+        let mut command = verifier();
+        command.args([&server.url, audience]);
+        command
+    };
+    assert_eq!(finish(command(&server.url), &tokens), good.repeat(count));
+    for (audience, tokens) in [
+        ("https://elsewhere.example", tokens.clone()),
+        (
+            &*server.url,
+            tokens.lines().take(2).map(|token| tampered(token) + "\n").collect(),
+        ),
+        (
+            &*server.url,
+            format!("{}x\nnonsense\n", &tokens.lines().next().unwrap_or_default()),
+        ),
+    ] {
+        let answers = finish(command(audience), &tokens);
+        assert!(
+            answers.lines().all(|answer| answer.starts_with("refused: ")),
+            "{answers}"
+        );
+        assert_eq!(answers.lines().count(), tokens.lines().count());
+    }
     server.stop();
 }
 
 // P10, P12
 #[test]
+fn pyseto_verifies_a_thousand_tokens_issued_across_a_rotation() {
+    if is_installed(&Tool::Python, "pyseto") {
+        let verifier = || client(&Tool::Python, "pyseto", "examples/verify.py");
+        verifies(1000, || verifier().expect("it was there just now"));
+    }
+}
+
+// P10, P12
+#[test]
 fn paseto_ts_verifies_tokens_issued_across_a_rotation() {
-    let Some(mut client) = client(&Tool::Node, "paseto-ts", "paseto_ts.mjs") else {
+    if !is_installed(&Tool::Node, "paseto-ts") || !is_installed(&Tool::Node, "typescript") {
+        return;
+    }
+    let source = beside_packages("examples/verify.mts");
+    let mut compiler = Command::new("node");
+    compiler.arg("node_modules/typescript/bin/tsc").current_dir(installed());
+    compiler.args(["--strict", "--skipLibCheck", "--types", "node"]);
+    compiler.args(["--module", "nodenext", "--target", "es2022", "verify.mts"]);
+    finish(compiler, "");
+    verifies(20, || {
+        let mut node = Command::new("node");
+        node.arg(source.with_extension("mjs"));
+        node
+    });
+}
+
+// P10, P12
+#[test]
+fn pasetors_verifies_tokens_issued_across_a_rotation() {
+    let (home, server) = server();
+    let tokens = tokens_across_a_rotation(&server, home.path(), 20);
+    let (_, keys) = server.get("/keys", None);
+    let issuer = &*server.url;
+    for token in tokens.lines() {
+        let claims = verify_elsewhere::verify(token, &keys, issuer, issuer).expect("a good token");
+        assert_eq!(claims["scope"], "user");
+        assert!(verify_elsewhere::verify(token, &keys, issuer, "https://elsewhere.example").is_err());
+        assert!(verify_elsewhere::verify(token, &keys, "https://elsewhere.example", issuer).is_err());
+        assert!(verify_elsewhere::verify(&tampered(token), &keys, issuer, issuer).is_err());
+        assert!(verify_elsewhere::verify(token, &Value::Null, issuer, issuer).is_err());
+    }
+    server.stop();
+}
+
+#[test]
+fn prometheus_client_reads_the_metrics() {
+    let Some(client) = client(&Tool::Python, "prometheus_client", "tests/clients/metrics.py") else {
         return;
     };
-    let (home, server) = server();
-    client.arg(&server.url);
-    let input = tokens_across_a_rotation(&server, home.path(), 2);
-    assert_eq!(finish(client, &input), "2 2\n");
+    let (_home, server) = server();
+    server.sign_in("juliet");
+    let (status, text) = server.text("/metrics");
+    assert_eq!(status, 200, "{text}");
+    let read: Value = serde_json::from_str(&finish(client, &text)).expect("JSON");
+    assert_eq!(read["types"]["shild_events"], "counter");
+    assert_eq!(read["types"]["shild_http_request_seconds"], "histogram");
+    assert_eq!(read["types"]["shild_sessions"], "gauge");
+    assert_eq!(read["samples"]["shild_events_total{\"kind\": \"signed_in\"}"], 1.0);
     server.stop();
 }
