@@ -64,7 +64,13 @@ pub struct Settings {
     pub username: UsernameSettings,
     /// How guessing is held back.
     pub throttle: ThrottleSettings,
-    /// Proxies whose `X-Forwarded-For` and `X-Real-IP` count (requirement H8): addresses or CIDR blocks. Default none.
+    /// How long the server waits for the whole of a request's head, from its first byte, and for a body (requirement H9); for
+    /// the next piece of one that may be long. Default 10 seconds; 1 second to 1 hour.
+    pub request_timeout: Period,
+    /// A connection on which nothing was asked for this long is closed (requirement H9). Default 75 seconds, longer than
+    /// proxies commonly keep theirs; 1 second to 1 hour.
+    pub idle_timeout: Period,
+    /// Proxies whose `Forwarded`, `X-Forwarded-For` and `X-Real-IP` count (requirement H8): addresses or CIDR blocks. Default none.
     pub trusted_proxies: Vec<TrustedProxy>,
     /// Which web origins may call.
     pub cors: CorsSettings,
@@ -198,6 +204,8 @@ impl Default for Settings {
             password: PasswordSettings::default(),
             username: UsernameSettings::default(),
             throttle: ThrottleSettings::default(),
+            request_timeout: Period::seconds(10),
+            idle_timeout: Period::seconds(75),
             trusted_proxies: Vec::new(),
             cors: CorsSettings::default(),
             metrics_token: None,

@@ -72,6 +72,8 @@ problems! {
         "No such path, or no such object, or none that this token may see.";
     MethodNotAllowed = 405, "method-not-allowed", "The method is not allowed here",
         "The path exists but not with this method. The Allow header lists the methods that it has.";
+    RequestTimeout = 408, "request-timeout", "The request came too slowly",
+        "The body did not come in the time that the server waits for one (setting request_timeout). Send it again.";
     UsernameTaken = 409, "username-taken", "The username is taken",
         "Somebody has this username, or one that looks like it (UTS 39). Names are compared after the mapping of RFC 8265, so upper and lower case are the same. Choose another.";
     LastAdmin = 409, "last-admin", "This is the last administrator",
@@ -80,10 +82,14 @@ problems! {
         "The If-Match header names a version that is not the current one. Read the object again and decide anew.";
     PayloadTooLarge = 413, "payload-too-large", "The body is too large",
         "The body is longer than this operation accepts (8 KiB unless the document says otherwise).";
+    UriTooLong = 414, "uri-too-long", "The URL is too long",
+        "The path and query of the request are longer than 8 KiB. No operation needs that much.";
     UnsupportedMediaType = 415, "unsupported-media-type", "The body has the wrong content type",
         "This operation reads application/json. Say so in the Content-Type header.";
     Unprocessable = 422, "invalid-body", "A member of the request is refused",
         "The request could be read, but some of it is not allowed: the array errors says which member, why, and what is allowed. Unknown and repeated members are refused, never ignored.";
+    HeadTooLarge = 431, "head-too-large", "The head of the request is too large",
+        "The request line and the header fields are together longer than 16 KiB, or there are more than 64 fields. Send fewer or shorter ones.";
     TooManyRequests = 429, "too-many-requests", "Too many attempts",
         "Too many attempts came from this address. Wait for as many seconds as the Retry-After header says.";
     Internal = 500, "internal", "Something broke in here",

@@ -28,9 +28,12 @@ pub mod operator;
 mod origin;
 pub mod password;
 mod patch;
+mod ready;
 mod reset;
 mod routes;
 mod secret;
+#[doc(hidden)]
+pub mod server;
 pub mod session;
 mod sessions;
 mod shild;

@@ -93,6 +93,15 @@ impl OAuthError {
         Self::new(Code::InvalidGrant, 400, Cow::Borrowed("The refresh token is not valid"))
     }
 
+    /// RFC 7009 §2.1: a token is its own client's to revoke.
+    pub(crate) const fn anothers_token() -> Self {
+        Self::new(
+            Code::InvalidGrant,
+            400,
+            Cow::Borrowed("The token was not issued to this client"),
+        )
+    }
+
     pub(crate) fn invalid_scope(description: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidScope, 400, description.into())
     }

@@ -42,6 +42,12 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
+    /// Whether it was opened by this client.
+    #[must_use]
+    pub fn is_of(&self, client_id: &str) -> bool {
+        self.client_id.as_deref() == Some(client_id)
+    }
+
     /// Whether it is alive: of this user, not ended together with the others, and neither idle for `idle_ttl` nor past its
     /// end (requirement T18). The instant of expiry is past it.
     #[must_use]

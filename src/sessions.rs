@@ -162,10 +162,7 @@ impl Shild {
                 .live_session(claims.user_id, claims.session_id)
                 .await?
                 .ok_or_else(invalid)?;
-            if asked
-                .client_id
-                .is_some_and(|id| session.client_id.as_deref() != Some(id))
-            {
+            if asked.client_id.is_some_and(|id| !session.is_of(id)) {
                 return Err(invalid());
             }
             let standing = self.standing(&session, claims.generation);
@@ -272,18 +269,24 @@ impl Shild {
     /// Ends the session of this token, be it an access or a refresh token; does nothing if it is neither (RFC 7009 §2.2).
     ///
     /// # Errors
-    /// [`Problem::Unavailable`] (requirement T20).
-    pub(crate) async fn revoke(&self, token: &str, origin: &Origin) -> Result<(), Error> {
+    /// `invalid_grant` if a client is named that the token was not issued to (§2.1); `temporarily_unavailable` (requirement T20).
+    pub(crate) async fn revoke(&self, token: &str, client: Option<&str>, origin: &Origin) -> Result<(), OAuthError> {
         let named = match self.refresh_key.read(token) {
             Some(claims) => Some((claims.user_id, claims.session_id)),
             None => match self.authenticate(token).await {
                 Ok(signed_in) => Some((signed_in.user.id, signed_in.session.id)),
                 Err(error) if error.problem() == Problem::InvalidToken => None,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             },
         };
-        if let Some((user, session)) = named {
-            self.end_session(user, session, Actor::User(user), origin).await?;
+        if let Some((user, id)) = named {
+            let session = self.store.find_session(user, id).await?;
+            if let (Some(client), Some(session)) = (client, session)
+                && !session.is_of(client)
+            {
+                return Err(OAuthError::anothers_token());
+            }
+            self.end_session(user, id, Actor::User(user), origin).await?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::keys::Keys;
 use crate::metrics::{Metered, Metrics};
 use crate::operator::OperatorSecret;
 use crate::password::Hasher;
+use crate::ready::Readiness;
 use crate::store::sled::SledOptions;
 use crate::store::{MemoryStore, Progress, SledStore, Store, StoreError, Verification};
 use crate::throttle::Throttle;
@@ -34,6 +35,7 @@ pub struct Parts {
     pub(crate) refresh_key: RefreshKey,
     pub(crate) verified: VerifiedTokens,
     pub(crate) throttle: Throttle,
+    pub(crate) readiness: Readiness,
     pub(crate) operator: OperatorSecret,
     pub(crate) metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -214,6 +216,7 @@ impl Builder {
             refresh_key: master.refresh_key(),
             verified: VerifiedTokens::new(settings.verified_tokens, &*random),
             throttle: Throttle::new(&settings.throttle),
+            readiness: Readiness::default(),
             operator: OperatorSecret::generate(&*random),
             metrics,
             issuer: OnceLock::new(),

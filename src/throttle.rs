@@ -59,14 +59,17 @@ impl Failures {
 #[derive(Debug)]
 pub(crate) struct Throttle {
     /// One request more per so long.
-    interval: Duration,
+    interval: Micros,
     /// So many at once.
     burst: u32,
     max_failures: u32,
     /// For each source, when its bucket will be empty again.
-    sources: Mutex<HashMap<IpAddr, Timestamp>>,
+    sources: Mutex<HashMap<IpAddr, Micros>>,
     counts: Mutex<HashMap<UserId, Count>>,
 }
+
+/// Microseconds since 1970: at the highest rate there is, one request more comes every 60 of them.
+type Micros = i64;
 
 #[derive(Clone, Copy, Debug)]
 struct Count {
@@ -79,7 +82,7 @@ impl Throttle {
     pub(crate) fn new(settings: &ThrottleSettings) -> Self {
         let per_source = &settings.per_source;
         Self {
-            interval: Duration::from_secs(60) / per_source.per_minute.max(1),
+            interval: 60_000_000 / i64::from(per_source.per_minute.clamp(1, 60_000_000)),
             burst: per_source.burst.max(1),
             max_failures: settings.max_failures,
             sources: Mutex::default(),
@@ -90,6 +93,7 @@ impl Throttle {
     /// Counts a request of this source; `Err` with how long to wait if it has had its share. IPv6 sources count by
     /// their /64, of which one host has all.
     pub(crate) fn admit(&self, source: IpAddr, now: Timestamp) -> Result<(), Duration> {
+        let now = now.as_millis().saturating_mul(1000);
         let mut sources = lock(&self.sources);
         if sources.len() >= MAX_SOURCES {
             forget_quiet(&mut sources, now);
@@ -97,11 +101,11 @@ impl Throttle {
         // The generic cell rate algorithm: a bucket of `burst` that leaks one per `interval`.
         let empty_at = sources.entry(network_of(source)).or_insert(now);
         let begin = (*empty_at).max(now);
-        let full = now.after(self.interval * (self.burst - 1));
+        let full = now + self.interval * i64::from(self.burst - 1);
         if begin > full {
-            return Err(begin.since(full));
+            return Err(Duration::from_micros((begin - full).unsigned_abs()));
         }
-        *empty_at = begin.after(self.interval);
+        *empty_at = begin + self.interval;
         Ok(())
     }
 
@@ -128,7 +132,7 @@ fn network_of(source: IpAddr) -> IpAddr {
 }
 
 /// Drops the sources whose buckets are empty; if that is not enough, the quieter half of the rest.
-fn forget_quiet(sources: &mut HashMap<IpAddr, Timestamp>, now: Timestamp) {
+fn forget_quiet(sources: &mut HashMap<IpAddr, Micros>, now: Micros) {
     sources.retain(|_, empty_at| *empty_at > now);
     if sources.len() > MAX_SOURCES / 2 {
         let mut times: Vec<_> = sources.values().copied().collect();
@@ -264,6 +268,22 @@ mod tests {
         assert!(throttle.admit(ip, START.after(Duration::from_millis(999))).is_err());
         assert_eq!(throttle.admit(ip, START.after(Duration::from_secs(1))), Ok(()));
         assert!(throttle.admit(ip, START.after(Duration::from_secs(1))).is_err());
+    }
+
+    #[test]
+    fn the_highest_rate_is_a_limit_too() {
+        let throttle = throttle(1_000_000, 1);
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        let mut admitted = 0;
+        for millis in 0..60 {
+            let now = START.after(Duration::from_millis(millis));
+            admitted += (0..1000).filter(|_| throttle.admit(ip, now).is_ok()).count();
+        }
+        assert_eq!(admitted, 60, "a burst of one each millisecond, and not without end");
+        let throttle = self::throttle(1_000_000, 1000);
+        assert_eq!((0..5000).filter(|_| throttle.admit(ip, START).is_ok()).count(), 1000);
+        let later = START.after(Duration::from_millis(6));
+        assert_eq!((0..5000).filter(|_| throttle.admit(ip, later).is_ok()).count(), 100);
     }
 
     #[test]

@@ -140,6 +140,8 @@ fn every_setting_can_be_set_in_the_environment() {
         ("refresh_idle_ttl", "1d"),
         ("session_ttl", "2d"),
         ("refresh_retry_window", "1s"),
+        ("request_timeout", "5s"),
+        ("idle_timeout", "1m"),
         ("trusted_proxies", "10.0.0.0/8, ::1"),
         ("metrics_token", "true"),
         ("master_key", &master_key),

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use rocket::error::ErrorKind;
-use rocket::{Build, Ignite, Rocket};
 use shild::config::{Settings, Sources, listen_address, rocket_figment};
+use shild::server::{self, Patience};
 use shild::{Shild, log};
+use tokio::net::TcpListener;
 
 use super::{Failure, runtime};
 
@@ -19,44 +19,35 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     for warning in settings.warnings(address) {
         tracing::warn!("{warning}");
     }
+    let connections = server::raise_descriptor_limit();
+    let patience = Patience {
+        request: settings.request_timeout.duration(),
+        idle: settings.idle_timeout.duration(),
+    };
     runtime()?.block_on(async {
         let told_to_end = told_to_end()?;
         let shild = Shild::builder(settings).build().await?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|cause| format!("cannot listen on {address}: {cause}; choose another with --address or --port"))?;
+        // Port 0 stands for any.
+        let figment = figment.merge(("port", listener.local_addr()?.port()));
         let rocket = rocket::custom(figment).attach(shild.clone().whole_stage());
-        let ended = match launch(rocket, told_to_end).await {
-            Ok(_) => Ok(()),
-            Err(error) => match error.kind() {
-                ErrorKind::Bind(cause) => {
-                    Err(format!("cannot listen on {address}: {cause}; choose another with --address or --port").into())
-                }
-                ErrorKind::Shutdown(..) => {
-                    tracing::warn!("some requests were not answered in time before the end");
-                    Ok(())
-                }
-                kind => Err(Failure::from(format!("cannot start: {kind}"))),
-            },
-        };
+        let ended = server::serve(listener, rocket, connections, patience, told_to_end).await;
         shild.close().await?;
-        ended
+        match ended {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                tracing::warn!("some requests were not answered in time before the end");
+                Ok(())
+            }
+            Err(error) => Err(format!("cannot start: {}", error.kind()).into()),
+        }
     })
 }
 
-/// Launches it, and shuts it down when it is told to end.
-async fn launch(
-    rocket: Rocket<Build>,
-    told_to_end: impl Future<Output = ()> + Send + 'static,
-) -> Result<Rocket<Ignite>, rocket::Error> {
-    let rocket = rocket.ignite().await?;
-    let shutdown = rocket.shutdown();
-    tokio::spawn(async move {
-        told_to_end.await;
-        shutdown.notify();
-    });
-    rocket.launch().await
-}
-
-/// Done when the process is told to end, at any time from this call on: Rocket listens for signals only once it is up, and
-/// before that one would kill the process.
+/// Done when the process is told to end, at any time from this call on: a signal that comes before it is waited for would
+/// kill the process.
 #[cfg(unix)]
 fn told_to_end() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -71,6 +71,8 @@ impl Setting {
             "refresh_retry_window",
             Kind::Period(Period::seconds(0), Period::minutes(5)),
         ),
+        setting("request_timeout", Kind::Period(Period::seconds(1), Period::minutes(60))),
+        setting("idle_timeout", Kind::Period(Period::seconds(1), Period::minutes(60))),
         setting(
             "trusted_proxies",
             Kind::List("a list of addresses or CIDR blocks, like [\"10.0.0.0/8\"]"),

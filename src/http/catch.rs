@@ -80,6 +80,7 @@ fn error_of(status: Status, request: &Request<'_>) -> Error {
         403 => Error::new(Problem::Forbidden, "This is not allowed."),
         404 => Error::new(Problem::NotFound, "There is nothing at this path."),
         405 => Error::new(Problem::MethodNotAllowed, "This path does not have this method."),
+        408 => Error::new(Problem::RequestTimeout, "The body did not come in time."),
         413 => Error::new(Problem::PayloadTooLarge, "The body is too large."),
         415 => Error::new(Problem::UnsupportedMediaType, "The body has the wrong content type."),
         422 => Error::new(Problem::Unprocessable, "The request is refused."),

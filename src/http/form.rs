@@ -104,10 +104,14 @@ impl<'r, T: OAuthForm> FromData<'r> for Form<T> {
                     "The body must be application/x-www-form-urlencoded",
                 ));
             }
-            let bytes = body::read(data).await.map_err(|error| match error {
+            let bytes = body::read(request, data).await.map_err(|error| match error {
                 BodyError::TooLarge => OAuthError {
                     status: 413,
                     ..OAuthError::invalid_request("The body is longer than 8 KiB")
+                },
+                BodyError::TooSlow => OAuthError {
+                    status: 408,
+                    ..OAuthError::invalid_request("The body did not come in time")
                 },
                 BodyError::Broken => OAuthError::invalid_request("The body could not be read"),
             })?;

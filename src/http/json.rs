@@ -34,11 +34,12 @@ impl<'r, T: DeserializeOwned + Send> FromData<'r> for JsonBody<T> {
                     format!("The body must be application/json; the Content-Type header says {given}."),
                 ));
             }
-            let bytes = body::read(data).await.map_err(|error| match error {
+            let bytes = body::read(request, data).await.map_err(|error| match error {
                 BodyError::TooLarge => Error::new(
                     Problem::PayloadTooLarge,
                     format!("The body is longer than {} bytes.", body::LIMIT),
                 ),
+                BodyError::TooSlow => Error::new(Problem::RequestTimeout, "The body did not come in time."),
                 BodyError::Broken => Error::new(Problem::BadRequest, "The body could not be read to its end."),
             })?;
             json::parse(&bytes)

@@ -36,20 +36,45 @@ fn is_request_id(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-/// The address of the client: of the peer, or, where the peer is a trusted proxy, the last address in
-/// `X-Forwarded-For` that is not one, or, without that header, the one in `X-Real-IP` (requirement H8).
+/// The address of the client: of the peer, or, where the peer is a trusted proxy, the last address that is not one in
+/// `X-Forwarded-For` or `Forwarded` (RFC 7239), or, without both, the one in `X-Real-IP` (requirement H8).
+///
+/// A proxy that writes one of the first two may hand on the other as the client wrote it: so where they disagree neither counts,
+/// and whoever does that shares the throttle of the proxy's own address.
 pub(crate) fn client_ip(request: &Request<'_>, shild: &Shild) -> Option<IpAddr> {
     let peer = request.remote()?.ip().to_canonical();
-    let headers = request.headers();
-    let name = if headers.contains("X-Forwarded-For") {
-        "X-Forwarded-For"
-    } else {
-        "X-Real-IP"
+    let lines = |name| request.headers().get(name).flat_map(|line: &str| line.split(','));
+    let client = |hops: Vec<&str>| {
+        let trusted = |ip| shild.settings().trusts_proxy(ip);
+        (!hops.is_empty()).then(|| client_of(peer, &hops, trusted))
     };
-    let forwarded = headers.get(name).flat_map(|line| line.split(','));
-    Some(client_of(peer, &forwarded.collect::<Vec<_>>(), |ip| {
-        shild.settings().trusts_proxy(ip)
-    }))
+    let listed = client(lines("X-Forwarded-For").collect());
+    let forwarded = client(lines("Forwarded").map(forwarded_for).collect());
+    Some(match (listed, forwarded) {
+        (Some(listed), Some(forwarded)) if listed != forwarded => peer,
+        (Some(client), _) | (None, Some(client)) => client,
+        (None, None) => client(lines("X-Real-IP").collect()).unwrap_or(peer),
+    })
+}
+
+/// The address in the parameter `for` of an element of `Forwarded`, without port, quotes and brackets; empty if there is none,
+/// or it is repeated.
+fn forwarded_for(element: &str) -> &str {
+    let mut nodes = element.split(';').filter_map(|pair| {
+        let (name, node) = pair.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("for").then_some(node)
+    });
+    let (Some(node), None) = (nodes.next(), nodes.next()) else {
+        return "";
+    };
+    let node = node
+        .strip_prefix('"')
+        .and_then(|node| node.strip_suffix('"'))
+        .unwrap_or(node);
+    match node.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => node.split(':').next().unwrap_or_default(),
+    }
 }
 
 fn client_of(peer: IpAddr, forwarded: &[&str], trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
@@ -100,6 +125,22 @@ mod tests {
         assert!(is_request_id("A.b_c-9") && is_request_id(&"a".repeat(64)));
         for id in ["", "a b", "a\nb", "é", &"a".repeat(65)] {
             assert!(!is_request_id(id), "{id:?}");
+        }
+    }
+
+    // H8
+    #[test]
+    fn an_element_of_forwarded_names_an_address_or_none() {
+        for (element, address) in [
+            ("for=192.0.2.60;proto=http;by=203.0.113.43", "192.0.2.60"),
+            (" For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
+            ("proto=https; for=\"192.0.2.43:47011\"", "192.0.2.43"),
+            ("for=_hidden", "_hidden"),
+            ("for=192.0.2.1;for=192.0.2.2", ""),
+            ("by=192.0.2.1", ""),
+            ("", ""),
+        ] {
+            assert_eq!(forwarded_for(element), address, "{element}");
         }
     }
 

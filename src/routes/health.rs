@@ -38,6 +38,6 @@ fn healthz() -> Shown<Health> {
 #[openapi(tag = "Operation", operation_id = "readyz")]
 #[get("/readyz")]
 async fn readyz(shild: &State<Shild>) -> Result<Shown<Health>, ReadyFailure> {
-    shild.store().check().await?;
+    shild.check_ready().await?;
     Ok(Shown(Health { status: "ok" }))
 }

@@ -3,7 +3,7 @@
 use std::io::{self, BufReader, Read};
 
 use okapi::openapi3::{MediaType, RequestBody};
-use rocket::data::{Data, FromData, Outcome, ToByteUnit};
+use rocket::data::{Data, FromData, Outcome};
 use rocket::{FromForm, Request, Route, State, post};
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::okapi::openapi3::OpenApi;
@@ -12,13 +12,13 @@ use rocket_okapi::settings::OpenApiSettings;
 use rocket_okapi::{okapi, openapi, openapi_get_routes_spec};
 use schemars::JsonSchema;
 use schemars::schema::{InstanceType, SchemaObject};
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
 use super::answer::Shown;
 use super::query::{flag, once, refused};
 use crate::error::Error;
 use crate::guard::Administrator;
+use crate::http::body::Pieces;
 use crate::http::respond::failure;
 use crate::origin::Origin;
 use crate::shild::Shild;
@@ -57,14 +57,14 @@ impl ImportQuery {
 }
 
 /// A body that is read as it comes, however long it is.
-pub(crate) struct Stream<'r>(Data<'r>);
+pub(crate) struct Stream<'r>(Pieces<'r>);
 
 #[rocket::async_trait]
 impl<'r> FromData<'r> for Stream<'r> {
     type Error = std::convert::Infallible;
 
-    async fn from_data(_: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
-        Outcome::Success(Self(data))
+    async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
+        Outcome::Success(Self(Pieces::of(request, data)))
     }
 }
 
@@ -124,23 +124,11 @@ async fn import_data(
     Ok(Shown(report?))
 }
 
-/// How much of a body is read at once, in bytes.
-const CHUNK: usize = 64 * 1024;
-
 /// Hands the body over to whoever reads it, for as long as somebody does.
-async fn send(body: Data<'_>, chunks: mpsc::Sender<io::Result<Vec<u8>>>) {
-    // Rocket wants a limit. What bounds this one is that it is read a chunk at a time.
-    let mut stream = body.open(u64::MAX.bytes());
-    loop {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let read = stream.read_buf(&mut chunk).await;
-        let chunk = match read {
-            Ok(0) => return,
-            Ok(_) => Ok(chunk),
-            Err(error) => Err(error),
-        };
-        let failed = chunk.is_err();
-        if chunks.send(chunk).await.is_err() || failed {
+async fn send(mut body: Pieces<'_>, chunks: mpsc::Sender<io::Result<Vec<u8>>>) {
+    while let Some(piece) = body.next().await.transpose() {
+        let failed = piece.is_err();
+        if chunks.send(piece).await.is_err() || failed {
             return;
         }
     }

@@ -74,7 +74,7 @@ impl PasswordReset {
 
 failure! {
     UpdateFailure: BadRequest, InvalidRequest, Unauthenticated, InvalidToken, InsufficientScope, UsernameTaken, Stale,
-    PayloadTooLarge, UnsupportedMediaType, Unprocessable, TooManyRequests, Unavailable
+    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, Unprocessable, TooManyRequests, Unavailable
 }
 
 failure! {
@@ -84,11 +84,11 @@ failure! {
 
 failure! {
     PasswordFailure: BadRequest, InvalidRequest, Unauthenticated, InvalidToken, InsufficientScope, WrongPassword,
-    PayloadTooLarge, UnsupportedMediaType, Unprocessable, TooManyRequests, Unavailable
+    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, Unprocessable, TooManyRequests, Unavailable
 }
 
 failure! {
-    ResetFailure: BadRequest, PayloadTooLarge, UnsupportedMediaType, Unprocessable, TooManyRequests, Unavailable
+    ResetFailure: BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, Unprocessable, TooManyRequests, Unavailable
 }
 
 /// # Who am I

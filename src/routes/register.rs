@@ -36,7 +36,7 @@ impl Registration {
 }
 
 failure! {
-    RegisterFailure: BadRequest, RegistrationClosed, UsernameTaken, PayloadTooLarge, UnsupportedMediaType, Unprocessable,
+    RegisterFailure: BadRequest, RegistrationClosed, UsernameTaken, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, Unprocessable,
     TooManyRequests, Unavailable
 }
 

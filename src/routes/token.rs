@@ -147,13 +147,14 @@ impl OpenApiResponderInner for OAuthFailure {
     fn responses(generator: &mut OpenApiGenerator) -> rocket_okapi::Result<Responses> {
         let mut responses = Responses::default();
         let retry = ("Retry-After", "After how many seconds to try again.");
-        let statuses: [(&str, &str, &[HeaderDoc]); 5] = [
+        let statuses: [(&str, &str, &[HeaderDoc]); 6] = [
             ("400", "The request is refused; `error` says why (RFC 6749 §5.2).", &[]),
             (
                 "401",
                 "The client or the caller is not accepted.",
                 &[("WWW-Authenticate", "The challenge.")],
             ),
+            ("408", "The body came too slowly.", &[]),
             ("413", "The body is too large.", &[]),
             ("429", "Too many attempts came from this address.", &[retry]),
             ("503", "Not possible at this moment.", &[retry]),
@@ -289,11 +290,11 @@ async fn revoke_token(
     form: Form<NamedToken>,
 ) -> Result<Revoked, OAuthFailure> {
     let named = form.0?;
-    client.or_in_body(
+    let client = client.or_in_body(
         named.client_id.as_deref(),
         named.client_secret.as_ref().map(Secret::expose),
     )?;
-    shild.revoke(named.token.expose(), &origin).await?;
+    shild.revoke(named.token.expose(), client.as_deref(), &origin).await?;
     Ok(Revoked)
 }
 

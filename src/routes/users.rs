@@ -21,7 +21,7 @@ use crate::origin::Origin;
 use crate::patch::present;
 use crate::secret::Secret;
 use crate::shild::Shild;
-use crate::user::{Scopes, SessionId, User, UserId};
+use crate::user::{Scopes, SessionId, User, UserId, Username};
 use crate::users::{Change, NewAccount};
 
 pub(super) fn routes(settings: &OpenApiSettings) -> (Vec<Route>, OpenApi) {
@@ -113,7 +113,7 @@ failure! {
 
 failure! {
     CreateFailure: BadRequest, InvalidRequest, Unauthenticated, InvalidToken, InsufficientScope, UsernameTaken,
-    PayloadTooLarge, UnsupportedMediaType, Unprocessable, Unavailable
+    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, Unprocessable, Unavailable
 }
 
 failure! {
@@ -126,7 +126,7 @@ failure! {
 
 failure! {
     UpdateFailure: BadRequest, InvalidRequest, Unauthenticated, InvalidToken, InsufficientScope, NotFound, UsernameTaken,
-    LastAdmin, Stale, PayloadTooLarge, UnsupportedMediaType, Unprocessable, Unavailable
+    LastAdmin, Stale, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, Unprocessable, Unavailable
 }
 
 failure! {
@@ -151,11 +151,11 @@ async fn list_users(
 ) -> Result<Shown<Page<User>>, ListFailure> {
     let page = PageQuery::new(query.limit, query.after);
     let prefix = once("username_prefix", &query.username_prefix)?;
-    let found = if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) {
+    let found = if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()).map(Username::map_prefix) {
         let (limit, after) = page.read::<String>()?;
         let found = shild
             .store
-            .list_by_username(prefix, after.as_deref(), limit + 1)
+            .list_by_username(&prefix, after.as_deref(), limit + 1)
             .await
             .map_err(Error::from)?;
         page_of(found, limit, |user| user.username.as_str().to_owned())

@@ -58,6 +58,18 @@ impl Username {
         }
     }
 
+    /// What the mapped forms of names begin with that begin with this. A part of a name need not be a name: one that
+    /// is none is put into lower case and NFC.
+    #[must_use]
+    pub fn map_prefix(raw: &str) -> String {
+        use unicode_normalization::UnicodeNormalization as _;
+
+        // A longer one begins no name.
+        let looked_at = raw.len() <= Self::MAX_BYTES;
+        let mapped = looked_at.then(|| map(raw).ok()).flatten();
+        mapped.unwrap_or_else(|| raw.chars().flat_map(char::to_lowercase).nfc().collect())
+    }
+
     /// The mapped name.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -35,3 +35,20 @@ async fn what_cannot_be_stored_is_answered_503_and_when_to_come_again() {
     app.anonymous().get("/healthz").send().await.expect(200);
     me(&alice).await.expect(200);
 }
+
+#[rocket::async_test]
+async fn whoever_asks_whether_it_is_ready_makes_it_look_once_a_second() {
+    use std::sync::atomic::Ordering::SeqCst;
+
+    let app = App::new().await;
+    let ready = async |expected| app.anonymous().get("/readyz").send().await.expect(expected);
+    ready(200).await;
+    app.outage.store(true, SeqCst);
+    ready(200).await;
+    app.advance(1);
+    ready(503).await;
+    app.outage.store(false, SeqCst);
+    ready(503).await;
+    app.advance(1);
+    ready(200).await;
+}

@@ -57,10 +57,21 @@ async fn users_come_in_pages_by_id_and_with_a_prefix_by_name() {
     assert_eq!(names(&root, "&username_prefix=ali").await, by_name);
     assert_eq!(names(&root, "&username_prefix=alice%40").await, by_name[1..3]);
     assert!(names(&root, "&username_prefix=nobody").await.is_empty());
+    // W11: mapped as names are.
+    assert_eq!(names(&root, "&username_prefix=ALI").await, by_name);
+    assert_eq!(names(&root, "&username_prefix=Alice%40").await, by_name[1..3]);
     let users = root.get("/users").send().await.expect(200);
     assert_eq!(users.json()["items"].as_array().unwrap().len(), 7);
     assert!(!users.text().contains("argon2") && !users.text().contains("password"));
-    for query in ["limit=0", "limit=201", "limit=x", "after=x", "limit="] {
+    let twice = [
+        "limit=2&limit=2",
+        "limit=2&limit=3",
+        "username_prefix=a&username_prefix=b",
+    ];
+    for query in ["limit=0", "limit=201", "limit=x", "after=x", "limit="]
+        .into_iter()
+        .chain(twice)
+    {
         let answer = root.get(&format!("/users?{query}")).send().await.expect(400);
         assert_eq!(answer.problem(), "bad-request", "{query}");
     }

@@ -53,8 +53,20 @@ impl Server {
 
     /// Starts it on this port.
     pub(crate) fn start_on(home: &Path, port: &str) -> Self {
+        Self::spawn(home, shild(home, &["serve", "--port", port]))
+    }
+
+    /// Starts it on a port that is free, with these settings over the others.
+    pub(crate) fn start_with(home: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = shild(home, &["serve", "--port", "0"]);
+        command.envs(settings.iter().copied());
+        Self::spawn(home, command)
+    }
+
+    /// Starts it as `command` says.
+    pub(crate) fn spawn(home: &Path, mut command: Command) -> Self {
         let log = home.join("log");
-        let mut child = shild(home, &["serve", "--port", port])
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(File::create(&log).expect("the log can be made"))
             .spawn()

@@ -56,6 +56,31 @@ async fn a_refresh_token_is_good_for_its_own_client_only() {
     assert!(app.token(&refresh("balcony")).await.is_ok());
 }
 
+// T20, RFC 7009 §2.1
+#[tokio::test]
+async fn a_client_revokes_no_token_of_another_client() {
+    let app = App::new().await;
+    app.register("juliet").await;
+    let sign_in = [
+        ("grant_type", "password"),
+        ("username", "juliet"),
+        ("password", crate::app::PASSWORD),
+        ("client_id", "balcony"),
+    ];
+    let tokens = app.token(&sign_in).await.unwrap();
+    let revoke = async |token: &str, client| {
+        let form = [("token", token), ("client_id", client)];
+        app.form("/revoke", None, &form).await.0
+    };
+    for token in [&tokens.access, &tokens.refresh] {
+        assert_eq!(revoke(token, "garden").await, 400);
+    }
+    assert_eq!(app.me(&tokens.access).await, 200);
+    assert_eq!(revoke(&tokens.access, "balcony").await, 200);
+    assert_eq!(app.me(&tokens.access).await, 401);
+    assert_eq!(revoke(&tokens.refresh, "garden").await, 200, "it is nobody's any more");
+}
+
 // T7, T14
 #[tokio::test]
 async fn a_refresh_may_narrow_the_access_token_and_never_widens_it() {

@@ -1,0 +1,179 @@
+//! The program's own server: what Rocket 0.5 leaves open at the edge of HTTP/1.1 is closed here (requirements H9, H10).
+//!
+//! Rocket's launch binds and accepts by itself, with no time limit on a request's head, no bound on connections, and hyper's
+//! leniency about framing. So here the connections are this module's: [`gate`] lets a head through to hyper only once it is
+//! whole and says one thing, a connection that keeps the server waiting is cut, and [`bridge`] hands each request to Rocket by
+//! its local dispatch, which is all of Rocket but the network. An application that launches a Rocket of its own
+//! has none of this, and belongs behind a proxy that has.
+
+mod bridge;
+mod gate;
+mod head;
+mod pulse;
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::Http;
+use hyper::service::service_fn;
+use rocket::local::asynchronous::Client;
+use rocket::{Build, Rocket, Shutdown};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+pub(crate) use self::bridge::{Chunks, body_of};
+use self::gate::Gate;
+use self::pulse::Pulse;
+
+/// How long accepting rests after an error that is not about one connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often such an error is said at most.
+const SAID_EVERY: Duration = Duration::from_secs(1);
+
+/// Descriptors that connections leave to the store, the log and all else.
+const RESERVED: u64 = 64;
+
+/// How long a client may keep the server waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the whole of a request's head, from its first byte; for the next piece of a long body, either way.
+    pub request: Duration,
+    /// For the first byte of a request.
+    pub idle: Duration,
+}
+
+/// Makes the number of descriptors that the process may have as large as it may make it, and says how many connections
+/// that is good for.
+pub fn raise_descriptor_limit() -> usize {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
+        tracing::warn!(cause = %error, "the limit of open files could not be raised");
+        1024
+    });
+    let connections = limit.saturating_sub(RESERVED).max(limit / 2).max(1);
+    usize::try_from(connections)
+        .unwrap_or(usize::MAX)
+        .min(Semaphore::MAX_PERMITS)
+}
+
+/// Serves until `told_to_end`: then takes no more connections, and gives requests that are under way `grace` to be
+/// answered. Whether all were.
+///
+/// # Errors
+/// If Rocket cannot be started.
+pub async fn serve(
+    listener: TcpListener,
+    rocket: Rocket<Build>,
+    connections: usize,
+    patience: Patience,
+    told_to_end: impl Future<Output = ()>,
+) -> Result<bool, Box<rocket::Error>> {
+    let client = Arc::new(Client::untracked(rocket).await?);
+    let config = &client.rocket().config().shutdown;
+    let grace = Duration::from_secs(u64::from(config.grace) + u64::from(config.mercy));
+    let shutdown = client.rocket().shutdown();
+    let (open, mut closed) = mpsc::channel::<()>(1);
+    let server = Server {
+        client,
+        patience,
+        shutdown: shutdown.clone(),
+        _open: open,
+    };
+    tokio::select! {
+        () = server.accept(listener, connections) => {}
+        () = told_to_end => {}
+    }
+    shutdown.notify();
+    drop(server);
+    Ok(tokio::time::timeout(grace, closed.recv()).await.is_ok())
+}
+
+#[derive(Clone)]
+struct Server {
+    client: Arc<Client>,
+    patience: Patience,
+    shutdown: Shutdown,
+    /// Closed when the last connection is.
+    _open: mpsc::Sender<()>,
+}
+
+impl Server {
+    /// Takes connections for ever, and at most `most` at once: others wait until there is room, and nothing else of the
+    /// process runs out of descriptors because of them.
+    async fn accept(&self, listener: TcpListener, most: usize) {
+        let room = Arc::new(Semaphore::new(most));
+        let mut said = None::<Instant>;
+        loop {
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    tokio::spawn(self.clone().converse(stream, peer, permit));
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+                        tracing::warn!(cause = %error, "no connection can be taken at this moment");
+                        said = Some(Instant::now());
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Serves one connection, until either side has enough of it.
+    async fn converse(mut self, stream: TcpStream, peer: SocketAddr, _room: OwnedSemaphorePermit) {
+        // Without it, answers are late and nothing is wrong.
+        let _ = stream.set_nodelay(true);
+        let patience = self.patience;
+        // One that sends nothing costs a task and a socket, and none of hyper's buffers.
+        tokio::select! {
+            readable = tokio::time::timeout(patience.idle, stream.readable()) => {
+                if !matches!(readable, Ok(Ok(()))) {
+                    return;
+                }
+            }
+            () = &mut self.shutdown => return,
+        }
+        let pulse = Arc::new(Pulse::new());
+        let gate = Gate::new(stream, Arc::clone(&pulse));
+        let service = service_fn(|request| {
+            let client = Arc::clone(&self.client);
+            bridge::answer(client, peer, pulse.busy(), patience.request, request)
+        });
+        let mut connection = pin!(
+            Http::new()
+                .http1_only(true)
+                .max_buf_size(head::MAX_LEN)
+                .serve_connection(gate, service)
+        );
+        let (mut ending, mut look_at) = (false, pulse.deadline(patience));
+        loop {
+            tokio::select! {
+                // Both ends of it are the client's: an error is no news to anybody.
+                _ = &mut connection => return,
+                () = tokio::time::sleep_until(look_at.into()) => {
+                    look_at = pulse.deadline(patience);
+                    if look_at <= Instant::now() {
+                        return;
+                    }
+                }
+                () = &mut self.shutdown, if !ending => {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+/// Whether the next connection can be taken at once.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

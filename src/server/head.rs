@@ -1,0 +1,241 @@
+//! Whether the head of a request says one thing, and how long the body after it is.
+//!
+//! What two readers could read as two requests is refused (RFC 9112 §6.3, §3.2; requirement H10), also where hyper would
+//! choose one reading: a proxy in front may have chosen the other.
+
+use hyper::http::StatusCode;
+
+/// The longest head, in bytes.
+pub(super) const MAX_LEN: usize = 16 * 1024;
+
+/// The longest target in a request line, in bytes.
+const MAX_TARGET: usize = 8 * 1024;
+
+/// The most header fields.
+const MAX_FIELDS: usize = 64;
+
+/// What follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// So many bytes.
+    Sized(u64),
+    /// Chunks; the connection ends with this request, so that where they end is hyper's business alone.
+    Chunked,
+}
+
+/// What is there of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    /// Not all of it.
+    Partial,
+    /// All of it, of this length.
+    Whole(usize, Body),
+    Refused(Refusal),
+}
+
+macro_rules! refusals {
+    ($($name:ident = $status:ident, $detail:literal;)*) => {
+        /// Why a head is refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Refusal {
+            $($name,)*
+        }
+
+        impl Refusal {
+            const ALL: &[Self] = &[$(Self::$name),*];
+
+            pub(super) const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+
+            pub(super) const fn detail(self) -> &'static str {
+                match self { $(Self::$name => $detail,)* }
+            }
+        }
+    };
+}
+
+refusals! {
+    Malformed = BAD_REQUEST, "The head of the request breaks HTTP/1.1: its request line, a header field, or a line break.";
+    Host = BAD_REQUEST, "A request needs exactly one Host header, with nothing but a host and a port in it.";
+    ContentLength = BAD_REQUEST, "Content-Length must be one number, and come once.";
+    TransferEncoding = BAD_REQUEST, "Of transfer encodings, only chunked is known; it must come once, and in HTTP/1.1.";
+    TwoLengths = BAD_REQUEST, "Content-Length and Transfer-Encoding exclude each other.";
+    Target = URI_TOO_LONG, "The URL is longer than 8 KiB.";
+    TooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is longer than 16 KiB, or has more than 64 header fields.";
+}
+
+/// The method of a request that stands for one that was refused. No route has it, so whoever sends it is refused as well.
+const METHOD: &str = "REFUSED";
+
+impl Refusal {
+    /// A head that hyper can read, in place of the one that was refused.
+    pub(super) fn in_place(self) -> Vec<u8> {
+        format!("{METHOD} /{} HTTP/1.1\r\nConnection: close\r\n\r\n", self as usize).into_bytes()
+    }
+
+    /// The refusal that a request stands for.
+    pub(super) fn behind(request: &hyper::Request<hyper::Body>) -> Option<Self> {
+        let number = (request.method().as_str() == METHOD).then(|| request.uri().path().strip_prefix('/'))??;
+        Self::ALL.get(number.parse::<usize>().ok()?).copied()
+    }
+}
+
+/// Looks at the beginning of what a client has sent.
+pub(super) fn look(bytes: &[u8]) -> Head {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(len)) if len <= MAX_LEN => match check(&request, &bytes[..len]) {
+            Ok(body) => Head::Whole(len, body),
+            Err(refusal) => Head::Refused(refusal),
+        },
+        Ok(httparse::Status::Partial) if bytes.len() < MAX_LEN => Head::Partial,
+        Ok(_) if request.path.is_none_or(|path| path.len() > MAX_TARGET) => Head::Refused(Refusal::Target),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => Head::Refused(Refusal::TooLarge),
+        Err(_) => Head::Refused(Refusal::Malformed),
+    }
+}
+
+fn check(request: &httparse::Request<'_, '_>, head: &[u8]) -> Result<Body, Refusal> {
+    // A lone line feed ends a line for some readers, and not for others.
+    if head
+        .iter()
+        .enumerate()
+        .any(|(at, byte)| *byte == b'\n' && (at == 0 || head[at - 1] != b'\r'))
+    {
+        return Err(Refusal::Malformed);
+    }
+    if request.path.is_some_and(|path| path.len() > MAX_TARGET) {
+        return Err(Refusal::Target);
+    }
+    let one = |name: &str, refusal| {
+        let mut values = request
+            .headers
+            .iter()
+            .filter(|field| field.name.eq_ignore_ascii_case(name));
+        match (values.next(), values.next()) {
+            (first, None) => Ok(first.map(|field| field.value)),
+            _ => Err(refusal),
+        }
+    };
+    let is_1_1 = request.version == Some(1);
+    match one("Host", Refusal::Host)? {
+        Some(host) if host.iter().all(|byte| is_of_host(*byte)) => {}
+        None if !is_1_1 => {}
+        _ => return Err(Refusal::Host),
+    }
+    let length = one("Content-Length", Refusal::ContentLength)?;
+    let encoding = one("Transfer-Encoding", Refusal::TransferEncoding)?;
+    match (length, encoding) {
+        (Some(_), Some(_)) => Err(Refusal::TwoLengths),
+        (None, Some(encoding)) if is_1_1 && encoding.eq_ignore_ascii_case(b"chunked") => Ok(Body::Chunked),
+        (None, Some(_)) => Err(Refusal::TransferEncoding),
+        (Some(length), None) => length_of(length).map(Body::Sized).ok_or(Refusal::ContentLength),
+        (None, None) => Ok(Body::Sized(0)),
+    }
+}
+
+/// A letter or a digit of a name or an address, or what stands between them (RFC 3986 §3.2.2, §3.2.3).
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=[]:".contains(&byte)
+}
+
+/// Digits only: no sign, no list, no space.
+fn length_of(text: &[u8]) -> Option<u64> {
+    let digits = (1..=19).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(fields: &str) -> Head {
+        look(format!("POST /shild HTTP/1.1\r\n{fields}\r\nbody").as_bytes())
+    }
+
+    // H10
+    #[test]
+    fn a_head_that_says_one_thing_says_how_long_its_body_is() {
+        for (fields, body) in [
+            ("Host: a\r\n", Body::Sized(0)),
+            ("host: [::1]:8000\r\ncontent-length: 12\r\n", Body::Sized(12)),
+            ("Host: a\r\nTransfer-Encoding: Chunked\r\n", Body::Chunked),
+        ] {
+            assert_eq!(of(fields), Head::Whole(24 + fields.len(), body), "{fields}");
+        }
+        let old = b"GET / HTTP/1.0\r\n\r\n";
+        assert_eq!(look(old), Head::Whole(old.len(), Body::Sized(0)));
+    }
+
+    // H10
+    #[test]
+    fn what_two_readers_could_read_as_two_requests_is_refused() {
+        use Refusal::{ContentLength, Host, Malformed, TransferEncoding, TwoLengths};
+        let (length, chunked) = ("Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n");
+        for (fields, why) in [
+            (format!("{length}{chunked}"), TwoLengths),
+            (format!("{chunked}{length}"), TwoLengths),
+            (format!("{length}{length}"), ContentLength),
+            (format!("{length}Content-Length: 5\r\n"), ContentLength),
+            (format!("Content-Length: 5\r\n{length}"), ContentLength),
+            ("Content-Length: 4, 4\r\n".to_owned(), ContentLength),
+            ("Content-Length: +4\r\n".to_owned(), ContentLength),
+            ("Content-Length: 0x4\r\n".to_owned(), ContentLength),
+            ("Content-Length:\r\n".to_owned(), ContentLength),
+            (format!("Content-Length: {}\r\n", "9".repeat(20)), ContentLength),
+            (format!("{chunked}{chunked}"), TransferEncoding),
+            ("Transfer-Encoding: gzip, chunked\r\n".to_owned(), TransferEncoding),
+            ("Transfer-Encoding: xchunked\r\n".to_owned(), TransferEncoding),
+            ("Transfer-Encoding: identity\r\n".to_owned(), TransferEncoding),
+            ("Transfer-Encoding : chunked\r\n".to_owned(), Malformed),
+            ("X: a\r\n folded\r\n".to_owned(), Malformed),
+            ("X: a\n".to_owned(), Malformed),
+            ("X: a\rContent-Length: 4\r\n".to_owned(), Malformed),
+            ("X: a\0\r\n".to_owned(), Malformed),
+            ("Host: b\r\n".to_owned(), Host),
+        ] {
+            let fields = format!("Host: a\r\n{fields}");
+            assert_eq!(of(&fields), Head::Refused(why), "{fields:?}");
+        }
+        assert_eq!(of("Accept: */*\r\n"), Head::Refused(Host));
+        assert_eq!(of("Host: a, b\r\n"), Head::Refused(Host));
+        let old = "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(look(old.as_bytes()), Head::Refused(TransferEncoding));
+    }
+
+    // H9
+    #[test]
+    fn a_head_has_a_bound() {
+        let get =
+            |target: &str, fields: &str| look(format!("GET /{target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes());
+        assert!(matches!(get(&"a".repeat(8000), ""), Head::Whole(..)));
+        assert_eq!(get(&"a".repeat(9000), ""), Head::Refused(Refusal::Target));
+        assert_eq!(
+            look(format!("GET /{}", "a".repeat(MAX_LEN)).as_bytes()),
+            Head::Refused(Refusal::Target)
+        );
+        assert_eq!(
+            get("", &format!("X: {}\r\n", "a".repeat(MAX_LEN))),
+            Head::Refused(Refusal::TooLarge)
+        );
+        assert_eq!(get("", &"X: a\r\n".repeat(64)), Head::Refused(Refusal::TooLarge));
+        let endless = format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(MAX_LEN));
+        assert_eq!(look(endless.as_bytes()), Head::Refused(Refusal::TooLarge));
+        assert_eq!(look(b"GET / HTTP/1.1\r\nHost: a\r\n"), Head::Partial);
+    }
+
+    #[test]
+    fn a_refusal_is_found_behind_what_stands_in_its_place() {
+        for refusal in Refusal::ALL {
+            let text = String::from_utf8(refusal.in_place()).unwrap();
+            let path = text.split(' ').nth(1).unwrap();
+            let request = hyper::Request::builder().method(METHOD).uri(path);
+            assert_eq!(
+                Refusal::behind(&request.body(hyper::Body::empty()).unwrap()),
+                Some(*refusal)
+            );
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! The edges of HTTP, tried on the running program over a socket: each requirement once, as a client sees it that keeps to no
+//! library's idea of HTTP.
+
+#[path = "wire/client.rs"]
+mod client;
+mod server;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::process::Command;
+
+use client::{Answer, Wire, form, get, json};
+use server::{PASSWORD, Server, member, shild};
+use tempfile::TempDir;
+
+fn home() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory can be made")
+}
+
+/// What a client sends after a request to have it taken for a second one.
+const SMUGGLED: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Sends this and what would be smuggled after it, and expects one refusal and the end of the connection.
+#[track_caller]
+fn assert_refused(server: &Server, head: &str, body: &str, status: u16) {
+    let answers = Wire::to(server).all(&format!("{head}\r\n{body}{SMUGGLED}"));
+    assert_eq!(
+        answers.iter().map(|answer| answer.status).collect::<Vec<_>>(),
+        [status],
+        "{head:?}"
+    );
+    let answer = &answers[0];
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/problem+json"),
+        "{head:?}"
+    );
+    assert_eq!(answer.header("connection"), Some("close"), "{head:?}");
+    assert_framed(answer);
+}
+
+/// H1: what every answer carries.
+#[track_caller]
+fn assert_framed(answer: &Answer) {
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+    assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{answer:?}");
+    assert_eq!(answer.header("server"), Some("shild"), "without a version: {answer:?}");
+    assert!(
+        answer
+            .header("content-security-policy")
+            .is_some_and(|csp| csp.contains("default-src 'none'")),
+        "{answer:?}"
+    );
+    assert!(
+        answer.header("x-request-id").is_some_and(|id| !id.is_empty()),
+        "{answer:?}"
+    );
+    assert_eq!(answer.header("strict-transport-security"), None, "H3: there is no TLS");
+    assert_eq!(answer.header("access-control-allow-origin"), None, "H4: off");
+}
+
+// H10
+#[test]
+fn what_two_readers_could_read_as_two_requests_is_answered_400_and_ends_the_connection() {
+    let home = home();
+    let server = Server::start(home.path());
+    let (length, zero, chunked) = (
+        "Content-Length: 5\r\n",
+        "Content-Length: 0\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    );
+    let host = "Host: a\r\n";
+    for fields in [
+        format!("{host}{length}{chunked}"),
+        format!("{host}{chunked}{length}"),
+        format!("{host}{length}{zero}"),
+        format!("{host}{zero}{length}"),
+        format!("{host}{length}{length}"),
+        format!("{host}Content-Length: 5, 5\r\n"),
+        format!("{host}{chunked}{chunked}"),
+        format!("{host}Transfer-Encoding: chunked, identity\r\n"),
+        format!("{host}Transfer-Encoding : chunked\r\n"),
+        format!("{host}Transfer-Encoding:\u{b}chunked\r\n"),
+        format!("{host}X: a\r\n {length}"),
+        format!("{host}X: a\n{length}"),
+        length.to_owned(),
+        format!("{host}{length}Host: b\r\n"),
+        format!("Host: b\r\n{length}{host}"),
+        format!("{host}{host}{length}"),
+    ] {
+        for body in ["0\r\n\r\n", ""] {
+            assert_refused(&server, &format!("POST /shild HTTP/1.1\r\n{fields}"), body, 400);
+        }
+    }
+    let old = format!("POST /shild HTTP/1.0\r\n{chunked}");
+    assert_refused(&server, &old, "0\r\n\r\n", 400);
+    server.stop();
+}
+
+// H10
+#[test]
+fn a_sound_request_before_a_refused_one_is_answered_and_none_after_it() {
+    let home = home();
+    let server = Server::start(home.path());
+    let bad = "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
+    let answers = Wire::to(&server).all(&format!("{SMUGGLED}{SMUGGLED}{bad}{SMUGGLED}"));
+    assert_eq!(
+        answers.iter().map(|answer| answer.status).collect::<Vec<_>>(),
+        [200, 200, 400]
+    );
+    // A chunked one is the last of its connection.
+    let chunked = "POST /shild HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
+    let answers = Wire::to(&server).all(&format!("{chunked}{SMUGGLED}"));
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [400]);
+    // What looks like a head in a body is none.
+    let body = "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
+    let mut wire = Wire::to(&server);
+    assert_eq!(wire.ask(&form("/shild", body)).status, 400);
+    assert_eq!(wire.ask(SMUGGLED).status, 200);
+    server.stop();
+}
+
+// H9
+#[test]
+fn heads_and_bodies_have_a_bound() {
+    let home = home();
+    let server = Server::start(home.path());
+    let long = "a".repeat(20_000);
+    assert_refused(
+        &server,
+        &format!("GET /{} HTTP/1.1\r\nHost: a\r\n", &long[..9_000]),
+        "",
+        414,
+    );
+    assert_refused(&server, &format!("GET /{long} HTTP/1.1\r\nHost: a\r\n"), "", 414);
+    assert_refused(&server, &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n"), "", 431);
+    assert_refused(
+        &server,
+        &format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "X: a\r\n".repeat(100)),
+        "",
+        431,
+    );
+    assert_refused(&server, "GET / HTTP/1.1\r\nHost: a\r\n: a\r\n", "", 400);
+
+    let body = format!("username={long}");
+    assert_eq!(Wire::to(&server).ask(&form("/shild", &body)).status, 413);
+    assert_eq!(
+        Wire::to(&server)
+            .ask(&json("/register", &format!("{{\"username\":\"{long}\"}}"), ""))
+            .status,
+        413
+    );
+    let kind = "Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n";
+    let chunk = format!("1000\r\n{}\r\n", &long[..0x1000]);
+    let chunked = format!("POST /shild HTTP/1.1\r\nHost: a\r\n{kind}\r\n{}", chunk.repeat(3));
+    assert_eq!(Wire::to(&server).ask(&chunked).status, 413, "before its end");
+    server.stop();
+}
+
+// H9
+#[test]
+fn a_client_that_lets_the_server_wait_is_cut_off() {
+    let home = home();
+    let server = Server::start_with(
+        home.path(),
+        &[("SHILD_REQUEST_TIMEOUT", "1s"), ("SHILD_IDLE_TIMEOUT", "1s")],
+    );
+    let half_a_body = |path: &str, kind: &str| {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: 100\r\n\r\nhalf");
+        Wire::to(&server).all(&head)
+    };
+    for sent in ["", "G", "GET /healthz HTTP/1.1\r\nHost: a\r\n"] {
+        assert!(Wire::to(&server).all(sent).is_empty(), "{sent:?}");
+    }
+    let answers = Wire::to(&server).all(&format!("{SMUGGLED}GET"));
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200]);
+    let answers = half_a_body("/register", "application/json");
+    assert_eq!(answers.len(), 1);
+    assert_eq!(
+        (answers[0].status, answers[0].header("content-type")),
+        (408, Some("application/problem+json"))
+    );
+    let answers = half_a_body("/shild", "application/x-www-form-urlencoded");
+    assert_eq!(answers.len(), 1);
+    assert_eq!(
+        (answers[0].status, answers[0].json()["error"].as_str()),
+        (408, Some("invalid_request"))
+    );
+    server.stop();
+}
+
+// H9
+#[cfg(unix)]
+#[test]
+fn more_connections_than_descriptors_end_nothing() {
+    let home = home();
+    let mut command = Command::new("sh");
+    let plain = shild(home.path(), &[]);
+    command
+        .args(["-c", "ulimit -Hn 96; ulimit -Sn 48; exec \"$0\" serve --port 0"])
+        .arg(plain.get_program())
+        .current_dir(home.path())
+        .env_clear()
+        .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env("SHILD_IDLE_TIMEOUT", "2s");
+    let server = Server::spawn(home.path(), command);
+    server.register("juliet");
+    let idle: Vec<_> = (0..300).map(|_| Wire::to(&server)).collect();
+    // It waits for its turn until the idle ones are cut.
+    assert_eq!(Wire::to(&server).ask(SMUGGLED).status, 200);
+    drop(idle);
+    server.sign_in("juliet");
+    assert_eq!(server.get("/readyz", None).0, 200);
+    server.stop();
+}
+
+// H6, H7, H5
+#[test]
+fn methods_are_answered_truthfully() {
+    let home = home();
+    let server = Server::start(home.path());
+    let mut wire = Wire::to(&server);
+    let whole = wire.ask(&get("/healthz", ""));
+    let head = wire.ask_head("HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    assert_eq!(head.header("content-length"), whole.header("content-length"));
+    let allowed = |answer: &Answer| -> BTreeSet<String> {
+        answer
+            .header("allow")
+            .unwrap_or_default()
+            .split(", ")
+            .map(str::to_owned)
+            .collect()
+    };
+    let methods = |text: &str| text.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
+    for (method, path, status, allow) in [
+        ("OPTIONS", "/user/me", 204, "DELETE GET HEAD OPTIONS PATCH"),
+        ("OPTIONS", "/shild", 204, "OPTIONS POST"),
+        ("GET", "/shild", 405, "OPTIONS POST"),
+        ("TRACE", "/user/me", 405, "DELETE GET HEAD OPTIONS PATCH"),
+        ("PUT", "/healthz", 405, "GET HEAD OPTIONS"),
+    ] {
+        let answer = wire.ask(&format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!(allowed(&answer), methods(allow), "{method} {path}");
+        assert_framed(&answer);
+    }
+    let taken_for = wire.ask(&form("/user/me", "_method=DELETE"));
+    assert_eq!(taken_for.status, 405, "{taken_for:?}");
+    let nowhere = wire.ask(&get("/nowhere", ""));
+    assert_eq!(
+        (nowhere.status, nowhere.json()["type"].as_str()),
+        (404, Some("/problems/not-found"))
+    );
+    let unknown = wire.ask("BREW /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(
+        (unknown.status, unknown.header("content-type")),
+        (400, Some("application/problem+json"))
+    );
+    server.stop();
+}
+
+/// How often of so many sign-ins with these headers, the name unknown, the source has had its share.
+fn throttled(server: &Server, headers: &[&str]) -> usize {
+    let body = "grant_type=password&username=nobody&password=wrong";
+    let ask =
+        |more: &&str| Wire::to(server).ask(&form("/shild", body).replace("Host: a\r\n", &format!("Host: a\r\n{more}")));
+    headers
+        .iter()
+        .map(ask)
+        .filter(|answer| answer.status == 429 && answer.header("retry-after").is_some())
+        .count()
+}
+
+// H8, T13, H12
+#[test]
+fn what_says_for_whom_a_request_is_counts_only_from_trusted_proxies() {
+    let few = [
+        ("SHILD_THROTTLE__PER_SOURCE__PER_MINUTE", "1"),
+        ("SHILD_THROTTLE__PER_SOURCE__BURST", "2"),
+    ];
+    let four =
+        |name: &str, rest: &str| -> Vec<String> { (1..=4).map(|n| format!("{name}192.0.2.{n}{rest}\r\n")).collect() };
+    let headers = [
+        four("X-Forwarded-For: ", ""),
+        four("X-Real-IP: ", ""),
+        four("Forwarded: for=", ";proto=http"),
+    ];
+    for trusted in [false, true] {
+        for lines in &headers {
+            let home = home();
+            let mut settings = few.to_vec();
+            if trusted {
+                settings.push(("SHILD_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8"));
+            }
+            let server = Server::start_with(home.path(), &settings);
+            let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+            assert_eq!(throttled(&server, &lines), if trusted { 0 } else { 2 }, "{lines:?}");
+            if trusted {
+                // The last one that is no proxy is the client, whatever the client wrote before.
+                let forged: Vec<_> = (5..=8)
+                    .map(|n| format!("X-Forwarded-For: 198.51.100.{n}, 203.0.113.1, 10.0.0.1\r\n"))
+                    .collect();
+                assert_eq!(
+                    throttled(&server, &forged.iter().map(String::as_str).collect::<Vec<_>>()),
+                    2
+                );
+            }
+            server.stop();
+        }
+    }
+}
+
+// W9, D4, W8
+#[test]
+fn a_restart_lifts_no_lock() {
+    let home = home();
+    let strict = [("SHILD_THROTTLE__MAX_FAILURES", "3")];
+    let server = Server::start_with(home.path(), &strict);
+    server.register("juliet");
+    let fields = |name: &'static str, password: &'static str| {
+        [("grant_type", "password"), ("username", name), ("password", password)]
+    };
+    let wrong = server.form("/shild", &fields("juliet", "wrong"));
+    assert_eq!(
+        wrong,
+        server.form("/shild", &fields("nobody", "wrong")),
+        "T6: told apart by nothing"
+    );
+    for _ in 0..2 {
+        server.form("/shild", &fields("juliet", "wrong"));
+    }
+    assert_eq!(server.form("/shild", &fields("juliet", PASSWORD)), wrong);
+    server.stop();
+    let server = Server::start_with(home.path(), &strict);
+    assert_eq!(server.form("/shild", &fields("juliet", PASSWORD)), wrong);
+    server.stop();
+}
+
+// B4, B6, P8, P11
+#[test]
+fn credentials_that_are_none_are_refused_as_the_standard_says() {
+    let home = home();
+    let server = Server::start(home.path());
+    server.register("juliet");
+    let tokens = server.sign_in("juliet");
+    let token = member(&tokens, "access_token");
+    let mut wire = Wire::to(&server);
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    let mut me = |fields: &str| wire.ask(&get("/user/me", fields));
+    let good = bearer(token);
+    assert_eq!(me(&good).status, 200);
+    assert_eq!(me(&good.replace("Bearer", "bEaReR  ")).status, 200, "B5");
+    for (fields, status, error) in [
+        (String::new(), 401, None),
+        ("Authorization: Basic Og==\r\n".to_owned(), 401, None),
+        (bearer(""), 400, Some("invalid_request")),
+        (bearer("a,b"), 400, Some("invalid_request")),
+        (format!("{good}{good}"), 400, Some("invalid_request")),
+        (
+            bearer(&format!("{token}{}", "a".repeat(5_000))),
+            401,
+            Some("invalid_token"),
+        ),
+        (
+            bearer(&format!("v4.public.{}", "A".repeat(5_000))),
+            401,
+            Some("invalid_token"),
+        ),
+        (bearer(token.rsplit_once('.').unwrap().0), 401, Some("invalid_token")),
+        (
+            bearer(&format!("{}.e30", token.rsplit_once('.').unwrap().0)),
+            401,
+            Some("invalid_token"),
+        ),
+        (
+            bearer(&format!("{token}.{}", "W1tb".repeat(200))),
+            401,
+            Some("invalid_token"),
+        ),
+    ] {
+        let answer = me(&fields);
+        assert_eq!(answer.status, status, "{fields}");
+        let challenge = answer.header("www-authenticate").unwrap_or_default();
+        assert!(challenge.starts_with("Bearer realm=\"shild\""), "{challenge}");
+        let said = challenge
+            .split_once("error=\"")
+            .map(|(_, rest)| rest.split('"').next().unwrap());
+        assert_eq!(said, error, "{fields}");
+    }
+    let in_url = wire.ask(&get(&format!("/user/me?access_token={token}"), ""));
+    assert_eq!(in_url.status, 401);
+    server.stop();
+}
+
+// H11
+#[test]
+fn json_that_can_be_read_in_two_ways_is_refused() {
+    let home = home();
+    let server = Server::start(home.path());
+    let mut wire = Wire::to(&server);
+    for body in [
+        r#"{"username":"a","username":"juliet","password":"wherefore art thou 7"}"#,
+        r#"{"username":"juliet","password":"wherefore art thou 7","scopes":["admin"]}"#,
+        r#"{"username":"\ud800","password":"wherefore art thou 7"}"#,
+        r#"{"username":"juliet","password":"wherefore art thou 7"} {}"#,
+        &format!("{}{}", "[".repeat(2_000), "]".repeat(2_000)),
+    ] {
+        let answer = wire.ask(&json("/register", body, ""));
+        assert!((400..500).contains(&answer.status), "{body}: {answer:?}");
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json"),
+            "{body}"
+        );
+    }
+    assert_eq!(
+        server.get("/users?limit=1&limit=2", None).0,
+        401,
+        "before anything is looked at"
+    );
+    server.stop();
+}
+
+// H13, H14, H2
+#[test]
+fn nothing_secret_and_no_forged_line_gets_into_the_log() {
+    let home = home();
+    let server = Server::start(home.path());
+    server.register("juliet");
+    let tokens = server.sign_in("juliet");
+    let (access, refresh) = (member(&tokens, "access_token"), member(&tokens, "refresh_token"));
+    let mut wire = Wire::to(&server);
+    let echoed = wire.ask(&get("/healthz", "X-Request-Id: A.b_c-9\r\n"));
+    assert_eq!(echoed.header("x-request-id"), Some("A.b_c-9"));
+    for forged in ["id status=200", "a\tb", &"a".repeat(65), "\"quoted\""] {
+        let answer = wire.ask(&get("/healthz", &format!("X-Request-Id: {forged}\r\n")));
+        assert_ne!(answer.header("x-request-id"), Some(forged));
+    }
+    wire.ask(&get(
+        &format!("/user/me?access_token={access}&q=confidential"),
+        &format!("Authorization: Bearer {access}\r\n"),
+    ));
+    wire.ask(&form(
+        "/shild",
+        &format!("grant_type=refresh_token&refresh_token={refresh}"),
+    ));
+    wire.ask(&json(
+        "/register",
+        &format!("{{\"username\":\"confidential\",\"password\":\"{PASSWORD}\",\"x\":1}}"),
+        "",
+    ));
+    let docs = wire.ask(&get("/docs/", ""));
+    assert!(
+        docs.header("content-security-policy")
+            .is_some_and(|csp| csp.contains("script-src 'self'")),
+        "{docs:?}"
+    );
+    server.stop();
+    let log = fs::read_to_string(home.path().join("log")).unwrap();
+    assert!(log.contains("A.b_c-9"), "{log}");
+    for secret in [PASSWORD, access, refresh, "confidential", "id status=200"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+// H9, H10: what a client gets that goes away, or says nothing more
+#[test]
+fn a_connection_that_is_closed_in_the_middle_disturbs_nobody() {
+    let home = home();
+    let server = Server::start(home.path());
+    for sent in [
+        "",
+        "GET",
+        "POST /shild HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab",
+    ] {
+        let mut stream = std::net::TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+        stream.write_all(sent.as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        // It may be reset as well as closed.
+        let _ = stream.read_to_string(&mut answer);
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    }
+    assert_eq!(server.get("/healthz", None).0, 200);
+    server.stop();
+}
