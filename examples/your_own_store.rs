@@ -1,6 +1,6 @@
 //! A store of your own, and the suite that holds it to the contract. This one has another do the work and can be closed for
 //! maintenance: it is read, and takes no change. `cargo run --example your_own_store`; `cargo test --example your_own_store`.
-#![expect(clippy::wildcard_imports, reason = "a store names nearly everything that there is")]
+#![allow(clippy::wildcard_imports, reason = "a store names nearly everything that there is")]
 
 use std::sync::{Arc, atomic::*};
 

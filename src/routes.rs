@@ -6,9 +6,9 @@ mod audit;
 mod client;
 mod docs;
 mod export;
+mod forward_auth;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
-mod forward_auth;
 mod health;
 mod home;
 mod import;

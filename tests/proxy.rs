@@ -3,6 +3,7 @@
 
 mod server;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -228,10 +229,10 @@ fn send(to: &(SocketAddr, String), method: &str, path: &str, headers: &[(&str, &
             .expect("it is a socket")
     });
     stream.set_nonblocking(false).expect("it is a socket");
-    let headers: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let headers = headers.iter().fold(String::new(), |mut lines, (name, value)| {
+        let _ = write!(lines, "{name}: {value}\r\n");
+        lines
+    });
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
         to.1,

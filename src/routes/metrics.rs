@@ -67,8 +67,9 @@ fn admit(request: &Request<'_>) -> Result<Scraper, Error> {
 /// Whether a program on this host asks on its own behalf. A proxy on this host comes from loopback too, but says that it passes
 /// something on, or keeps the name that was asked for; and so does a browser here whose page has its name lead to loopback.
 fn is_local(request: &Request<'_>) -> bool {
-    let here = |ip: IpAddr| ip.to_canonical().is_loopback();
-    let peer = request.remote().is_some_and(|peer| here(peer.ip()));
+    let peer = request
+        .remote()
+        .is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let forwarded = FORWARDING.iter().any(|name| request.headers().contains(*name));
     let asked_for = request.host().map(|host| host.domain().as_str());
     peer && !forwarded && asked_for.is_some_and(|host| is_loopback_name(host))

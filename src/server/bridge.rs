@@ -88,7 +88,7 @@ fn read(request: &Request) -> Result<(Method, Origin<'static>), Error> {
         return Err(Error::new(problem, refusal.detail()));
     }
     let bad = |detail| Error::new(Problem::BadRequest, detail);
-    let method = Method::from_str(request.method().as_str()).map_err(|_| bad("The method is not known."))?;
+    let method = Method::from_str(request.method().as_str()).map_err(|()| bad("The method is not known."))?;
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     let uri = Origin::parse_owned(target.to_owned()).map_err(|_| bad("The URL is malformed."))?;
     Ok((method, uri))

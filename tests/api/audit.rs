@@ -50,6 +50,7 @@ impl Watch {
 
 // H14; issue "Audit log"
 #[rocket::async_test]
+#[expect(clippy::too_many_lines, reason = "one thing after another, each in a line or two")]
 async fn each_thing_that_is_done_is_written_once_with_who_whom_and_whence() {
     let app = App::with(|settings| settings.throttle.max_failures = 3).await;
     let root = app.admin().await;
