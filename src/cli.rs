@@ -90,8 +90,11 @@ struct ListenArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum StoreArg {
-    /// On disk, in the data directory.
+    /// On disk, in the data directory, by sled.
     Sled,
+    /// On disk, in the data directory, by redb.
+    #[cfg(feature = "redb")]
+    Redb,
     /// In memory, gone at the end.
     Memory,
 }
@@ -153,6 +156,8 @@ impl From<StoreArg> for StoreKind {
     fn from(arg: StoreArg) -> Self {
         match arg {
             StoreArg::Sled => Self::Sled,
+            #[cfg(feature = "redb")]
+            StoreArg::Redb => Self::Redb,
             StoreArg::Memory => Self::Memory,
         }
     }

@@ -35,7 +35,7 @@ pub struct Settings {
     /// The directory that holds the store, the master key and the lock, relative to the working directory; one
     /// process at a time. Default `data`.
     pub data_dir: PathBuf,
-    /// Where users, sessions and keys are kept. Default `sled`; `memory` forgets everything at the end.
+    /// Where users, sessions and keys are kept. Default `sled`, or `redb`; `memory` forgets everything at the end.
     pub store: StoreKind,
     /// The claim `iss` of every token, and the issuer in the metadata: an absolute http(s) URL without query or
     /// fragment (requirement T22). Default: the address listened on, see [`Settings::issuer_at`].
@@ -93,7 +93,7 @@ pub struct Settings {
     /// 1,000,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_queue: Option<usize>,
-    /// Memory that sled may use for cached pages, in bytes. Default 8 MiB; 1 MiB to 64 GiB.
+    /// Memory that the store on disk may use for cached pages, in bytes. Default 8 MiB; 1 MiB to 64 GiB.
     pub cache_capacity: ByteSize,
     /// How many verified access tokens are remembered, so that their signatures need no second check. Default
     /// 10,000; 0 (none) to 10,000,000.
@@ -110,8 +110,11 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
-    /// On disk, in `data_dir`.
+    /// On disk, in `data_dir`, by sled.
     Sled,
+    /// On disk, in `data_dir`, by redb.
+    #[cfg(feature = "redb")]
+    Redb,
     /// In memory, gone at the end of the process.
     Memory,
 }

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::clock::{Random, random_bytes};
 use crate::config::Secret;
-use crate::store::SledStore;
+use crate::store;
 
 /// What such a credential begins with.
 const PREFIX: &str = "sho_";
@@ -116,7 +116,7 @@ impl Credentials {
     pub fn read(data_dir: &Path) -> io::Result<Option<Self>> {
         let path = Self::path(data_dir);
         match fs::read_to_string(&path) {
-            Ok(_) if !SledStore::is_open(data_dir) => Ok(None),
+            Ok(_) if !store::is_open(data_dir) => Ok(None),
             Ok(text) => serde_json::from_str(&text).map(Some).map_err(|_| {
                 let text = format!("{} is damaged; remove it, or restart the server", path.display());
                 io::Error::new(io::ErrorKind::InvalidData, text)
@@ -134,6 +134,7 @@ impl Credentials {
 mod tests {
     use super::*;
     use crate::clock::SystemRandom;
+    use crate::store::SledStore;
     use crate::store::sled::SledOptions;
 
     #[test]

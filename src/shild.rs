@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
@@ -14,7 +14,9 @@ use crate::metrics::{Metered, Metrics};
 use crate::operator::OperatorSecret;
 use crate::password::Hasher;
 use crate::ready::Readiness;
-use crate::store::sled::SledOptions;
+#[cfg(feature = "redb")]
+use crate::store::RedbStore;
+use crate::store::sled::{OpenError as StoreOpenError, SledOptions};
 use crate::store::{MemoryStore, Progress, SledStore, Store, StoreError, Verification};
 use crate::throttle::Throttle;
 use crate::token::keyring::OpenError;
@@ -232,23 +234,27 @@ impl Builder {
 pub(crate) async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
     match settings.store {
         StoreKind::Memory => Ok(Arc::new(MemoryStore::new())),
-        StoreKind::Sled => {
-            let (dir, options) = (
-                settings.data_dir.clone(),
-                SledOptions {
-                    cache_capacity: settings.cache_capacity.bytes(),
-                },
-            );
-            let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, options)).await;
-            match opened {
-                Ok(Ok(store)) => {
-                    OperatorSecret::remove_stale(&settings.data_dir);
-                    Ok(Arc::new(store))
-                }
-                Ok(Err(error)) => Err(StartError::Store(error.to_string())),
-                Err(_) => Err(StartError::Store("the store's opening was interrupted".to_owned())),
-            }
+        StoreKind::Sled => open_on_disk(settings, SledStore::open).await,
+        #[cfg(feature = "redb")]
+        StoreKind::Redb => open_on_disk(settings, RedbStore::open).await,
+    }
+}
+
+async fn open_on_disk<S: Store>(
+    settings: &Settings,
+    open: fn(&Path, SledOptions) -> Result<S, StoreOpenError>,
+) -> Result<Arc<dyn Store>, StartError> {
+    let dir = settings.data_dir.clone();
+    let options = SledOptions {
+        cache_capacity: settings.cache_capacity.bytes(),
+    };
+    match tokio::task::spawn_blocking(move || open(&dir, options)).await {
+        Ok(Ok(store)) => {
+            OperatorSecret::remove_stale(&settings.data_dir);
+            Ok(Arc::new(store))
         }
+        Ok(Err(error)) => Err(StartError::Store(error.to_string())),
+        Err(_) => Err(StartError::Store("the store's opening was interrupted".to_owned())),
     }
 }
 

@@ -16,7 +16,10 @@
 //! [`conformance`] is the contract as a test suite that any store can be held to.
 
 pub mod conformance;
+mod embedded;
 pub mod memory;
+#[cfg(feature = "redb")]
+pub mod redb;
 pub mod sled;
 mod snapshot;
 mod verify;
@@ -32,7 +35,11 @@ use crate::throttle::Failures;
 use crate::token::keyring::KeyringRecord;
 use crate::user::{EventId, SessionId, UserId, UserRecord, Username};
 
+pub use self::embedded::EmbeddedStore;
+pub(crate) use self::embedded::is_open;
 pub use self::memory::MemoryStore;
+#[cfg(feature = "redb")]
+pub use self::redb::RedbStore;
 pub use self::sled::SledStore;
 pub use self::snapshot::{Sections, Snapshot, SnapshotStore};
 pub use self::verify::{Counts, Finding, MAX_FINDINGS, Progress, Verification, VerifyStore};

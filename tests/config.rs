@@ -314,7 +314,12 @@ fn a_wrong_setting_is_told_with_its_name_its_origin_its_value_and_what_is_allowe
         ),
         (
             from_environment(&[("SHILD_STORE", "Sled")]),
-            "store = \"Sled\" (environment variable SHILD_STORE); allowed: \"sled\" or \"memory\"".into(),
+            if cfg!(feature = "redb") {
+                "store = \"Sled\" (environment variable SHILD_STORE); allowed: \"sled\" or \"redb\" or \"memory\""
+            } else {
+                "store = \"Sled\" (environment variable SHILD_STORE); allowed: \"sled\" or \"memory\""
+            }
+            .into(),
         ),
         (
             from_file("log_level = 'loud'"),

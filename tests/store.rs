@@ -51,6 +51,35 @@ impl Subject for Sled {
 shild::store_conformance!(memory, Memory);
 shild::store_conformance!(sled, Sled::new());
 
+#[cfg(feature = "redb")]
+mod redb_contract {
+    use super::*;
+    use shild::store::RedbStore;
+    use shild::store::redb::RedbOptions;
+
+    struct Redb(TempDir);
+
+    impl Redb {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+    }
+
+    #[async_trait]
+    impl Subject for Redb {
+        async fn fresh(&self) -> Arc<dyn Store> {
+            Arc::new(RedbStore::open(self.0.path(), RedbOptions::default()).unwrap())
+        }
+
+        async fn reopen(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
+            drop(store);
+            Some(self.fresh().await)
+        }
+    }
+
+    shild::store_conformance!(redb, Redb::new());
+}
+
 fn open(dir: &Path) -> Result<SledStore, OpenError> {
     SledStore::open(
         dir,

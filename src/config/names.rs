@@ -4,6 +4,13 @@ use serde_json::Value;
 
 use super::{ByteSize, Period, Settings, SettingsError};
 
+/// The stores that this build has.
+const STORES: &[&str] = if cfg!(feature = "redb") {
+    &["sled", "redb", "memory"]
+} else {
+    &["sled", "memory"]
+};
+
 /// One setting: its name, and what it may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -53,7 +60,7 @@ impl Setting {
     /// Every setting, in the order of `Rocket.toml`.
     pub const ALL: &[Self] = &[
         setting("data_dir", Kind::Text("the path of a directory")),
-        setting("store", Kind::Word(&["sled", "memory"])),
+        setting("store", Kind::Word(STORES)),
         setting(
             "issuer",
             Kind::Text("an absolute http or https URL without query and fragment"),

@@ -294,6 +294,8 @@ fn overrides(given: &Overrides) -> Result<Vec<Layer>, SettingsError> {
     if let Some(store) = given.store {
         let name = match store {
             StoreKind::Sled => "sled",
+            #[cfg(feature = "redb")]
+            StoreKind::Redb => "redb",
             StoreKind::Memory => "memory",
         };
         layers.push(Layer::global("--store", "shild.store", Value::from(name)));

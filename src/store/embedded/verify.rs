@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use serde::de::DeserializeOwned;
 
 use super::change::session_key;
-use super::copy::{Raw, TreeCopy};
+use super::engine::{Frozen, Raw};
 use super::record::{KEYRING, Tree, meta, unseal};
 use crate::audit::AuditEvent;
 use crate::session::SessionRecord;
@@ -24,8 +24,8 @@ use crate::user::{UserId, UserRecord};
 const STEP: u64 = 1000;
 
 /// Looks at copies of all trees, in the order of [`Tree::ALL`].
-pub(super) fn verify(copies: Vec<TreeCopy>, progress: Progress) -> Result<Verification, StoreError> {
-    let total = copies.iter().map(|copy| copy.records).sum();
+pub(super) fn verify(copies: Vec<Box<dyn Frozen>>, progress: Progress) -> Result<Verification, StoreError> {
+    let total = copies.iter().map(|copy| copy.records()).sum();
     let mut walk = Walk {
         copies,
         progress,
@@ -50,7 +50,7 @@ pub(super) fn verify(copies: Vec<TreeCopy>, progress: Progress) -> Result<Verifi
 }
 
 struct Walk {
-    copies: Vec<TreeCopy>,
+    copies: Vec<Box<dyn Frozen>>,
     progress: Progress,
     total: u64,
     done: u64,
@@ -62,8 +62,8 @@ struct Walk {
 }
 
 impl Walk {
-    fn copy(&mut self, tree: Tree) -> &mut TreeCopy {
-        &mut self.copies[tree.index()]
+    fn copy(&mut self, tree: Tree) -> &mut dyn Frozen {
+        &mut *self.copies[tree.index()]
     }
 
     /// The next record of a tree, counted.
@@ -102,7 +102,7 @@ impl Walk {
     }
 
     fn users(&mut self) -> Result<(), StoreError> {
-        self.found.counts.users = self.copy(Tree::Users).records;
+        self.found.counts.users = self.copy(Tree::Users).records();
         while let Some(raw) = self.next(Tree::Users)? {
             let Some(user) = self.read::<UserRecord>(Tree::Users, &raw) else {
                 self.all_users_read = false;
@@ -174,7 +174,7 @@ impl Walk {
     }
 
     fn sessions(&mut self) -> Result<(), StoreError> {
-        self.found.counts.sessions = self.copy(Tree::Sessions).records;
+        self.found.counts.sessions = self.copy(Tree::Sessions).records();
         let mut owners = self.owners()?;
         while let Some(raw) = self.next(Tree::Sessions)? {
             let nobody = !owners.have(self, raw.key.get(..16).unwrap_or(&raw.key))?;
@@ -190,7 +190,7 @@ impl Walk {
     }
 
     fn failures(&mut self) -> Result<(), StoreError> {
-        self.found.counts.failures = self.copy(Tree::Failures).records;
+        self.found.counts.failures = self.copy(Tree::Failures).records();
         let mut owners = self.owners()?;
         while let Some(raw) = self.next(Tree::Failures)? {
             let nobody = !owners.have(self, &raw.key)?;
@@ -212,7 +212,7 @@ impl Walk {
     }
 
     fn events(&mut self) -> Result<(), StoreError> {
-        self.found.counts.events = self.copy(Tree::Audit).records;
+        self.found.counts.events = self.copy(Tree::Audit).records();
         let mut guess = self.next(Tree::Guesses)?;
         while let Some(raw) = self.next(Tree::Audit)? {
             let event = self.read::<AuditEvent>(Tree::Audit, &raw);
@@ -245,7 +245,7 @@ impl Walk {
     /// The numbers that are kept must be those that were counted. Of admins there is no saying while users are unreadable.
     fn numbers(&mut self) -> Result<(), StoreError> {
         let counts = self.found.counts;
-        let guesses = self.copy(Tree::Guesses).records;
+        let guesses = self.copy(Tree::Guesses).records();
         let mut missing = vec![meta::FORMAT, meta::ENABLED_ADMINS, meta::EVENTS];
         while let Some(raw) = self.next(Tree::Meta)? {
             missing.retain(|key| *key != raw.key);

@@ -1,12 +1,12 @@
-//! Snapshots, read page by page from copies of the trees.
+//! Snapshots, read page by page from trees as they were.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
-use super::copy::TreeCopy;
-use super::record::Tree;
+use super::engine::Frozen;
+use super::record::{Tree, unseal};
 use crate::audit::AuditEvent;
 use crate::session::SessionRecord;
 use crate::store::{MAX_PAGE, Sections, Snapshot, StoreError};
@@ -25,16 +25,16 @@ pub(super) fn trees(sections: Sections) -> Vec<Tree> {
         .collect()
 }
 
-pub(super) struct SledSnapshot {
-    copies: Vec<(Tree, Arc<Mutex<TreeCopy>>)>,
+pub(super) struct FrozenSnapshot {
+    copies: Vec<(Tree, Arc<Mutex<Box<dyn Frozen>>>)>,
 }
 
-impl SledSnapshot {
-    pub(super) fn new(copies: Vec<TreeCopy>) -> Self {
+impl FrozenSnapshot {
+    pub(super) fn new(copies: Vec<Box<dyn Frozen>>) -> Self {
         Self {
             copies: copies
                 .into_iter()
-                .map(|copy| (copy.tree, Arc::new(Mutex::new(copy))))
+                .map(|copy| (copy.tree(), Arc::new(Mutex::new(copy))))
                 .collect(),
         }
     }
@@ -44,15 +44,26 @@ impl SledSnapshot {
             return Ok(Vec::new());
         };
         let copy = Arc::clone(copy);
-        let read = move || copy.lock().unwrap_or_else(PoisonError::into_inner).page(MAX_PAGE);
+        let read = move || page(&mut **copy.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::task::spawn_blocking(read)
             .await
             .map_err(|error| StoreError::Unavailable(format!("the snapshot was not read: {error}")))?
     }
 }
 
+/// The next records, at most [`MAX_PAGE`].
+fn page<T: DeserializeOwned>(frozen: &mut dyn Frozen) -> Result<Vec<T>, StoreError> {
+    let mut items = Vec::new();
+    while items.len() < MAX_PAGE
+        && let Some(raw) = frozen.next_raw()?
+    {
+        items.push(unseal(frozen.tree(), &raw.key, &raw.value)?);
+    }
+    Ok(items)
+}
+
 #[async_trait]
-impl Snapshot for SledSnapshot {
+impl Snapshot for FrozenSnapshot {
     async fn next_users(&mut self) -> Result<Vec<UserRecord>, StoreError> {
         self.next(Tree::Users).await
     }

@@ -3,11 +3,8 @@
 //! It takes what has queued up into one transaction, puts that on disk, and only then answers: so
 //! one sync serves many requests, and nothing is acknowledged that a power cut could take back.
 //!
-//! An error in writing stays with sled until it is opened again, and then fails some reads too,
-//! since sled splits pages while reading. So after one, nothing is tried until a restart.
+//! An error in writing stays with the databases until they are opened again. So after one, nothing is tried until a restart.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::{io, mem};
@@ -15,9 +12,10 @@ use std::{io, mem};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::change::Change;
-use super::copy::TreeCopy;
-use super::engine::{Engine, EngineError, panic_text};
+use super::database::Database;
+use super::engine::{Engine, EngineError, Frozen, Write};
 use super::record::Tree;
+use super::transaction::Transaction;
 use crate::store::StoreError;
 
 /// The most requests that wait; the next one waits for room.
@@ -35,15 +33,14 @@ type Answer = Result<usize, StoreError>;
 
 enum Message {
     Change(Change, oneshot::Sender<Answer>),
-    Copy(Copying),
+    Freeze(Freezing),
     Close,
 }
 
-/// A request for copies of trees as they are between two transactions.
-struct Copying {
+/// A request for trees as they are between two transactions.
+struct Freezing {
     trees: Vec<Tree>,
-    dir: PathBuf,
-    answer: oneshot::Sender<Result<Vec<TreeCopy>, StoreError>>,
+    answer: oneshot::Sender<Result<Vec<Box<dyn Frozen>>, StoreError>>,
 }
 
 /// The handle of the thread. Dropped, it waits until everything queued is done.
@@ -58,13 +55,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(engine: Arc<Engine>) -> io::Result<Self> {
+    pub(super) fn start<E: Engine>(database: Arc<Database<E>>) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE_LEN);
         let (ended, end) = watch::channel(Ok(()));
         let thread = thread::Builder::new()
-            .name("shild-sled-writer".to_owned())
+            .name(format!("shild-{}", E::NAME))
             .spawn(move || {
-                let outcome = Worker { engine, halted: None }.run(requests);
+                let outcome = Worker { database, halted: None }.run(requests);
                 ended.send_modify(|end| *end = outcome);
             })?;
         Ok(Self {
@@ -86,16 +83,12 @@ impl Writer {
         answered.await.map_err(|_| closed())?
     }
 
-    /// Copies of these trees, all as they are at one moment, in files on the file system of `dir`.
-    pub(super) async fn copy(&self, trees: Vec<Tree>, dir: &Path) -> Result<Vec<TreeCopy>, StoreError> {
+    /// These trees, all as they are at one moment.
+    pub(super) async fn freeze(&self, trees: Vec<Tree>) -> Result<Vec<Box<dyn Frozen>>, StoreError> {
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(closed)?;
-        let request = Copying {
-            trees,
-            dir: dir.to_owned(),
-            answer,
-        };
-        queue.send(Message::Copy(request)).await.map_err(|_| closed())?;
+        let request = Freezing { trees, answer };
+        queue.send(Message::Freeze(request)).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }
 
@@ -125,16 +118,16 @@ impl Drop for Writer {
     }
 }
 
-struct Worker {
-    engine: Arc<Engine>,
+struct Worker<E> {
+    database: Arc<Database<E>>,
     /// Why nothing is written any more until a restart: what the database has in memory may
     /// differ from what is on disk.
     halted: Option<String>,
 }
 
-impl Worker {
+impl<E: Engine> Worker<E> {
     fn run(mut self, mut requests: mpsc::Receiver<Message>) -> Result<(), StoreError> {
-        let (mut changes, mut answers, mut copies) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut changes, mut answers, mut freezes) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(first) = requests.blocking_recv() {
             let (mut next, mut weight) = (Some(first), 0);
             while let Some(message) = next {
@@ -144,7 +137,7 @@ impl Worker {
                         changes.push(change);
                         answers.push(answer);
                     }
-                    Message::Copy(request) => copies.push(request),
+                    Message::Freeze(request) => freezes.push(request),
                     Message::Close => requests.close(),
                 }
                 let full = changes.len() >= MAX_BATCH || weight >= MAX_WEIGHT;
@@ -158,8 +151,8 @@ impl Worker {
                     let _ = answer.send(result);
                 }
             }
-            for Copying { trees, dir, answer } in copies.drain(..) {
-                let _ = answer.send(self.copy(&trees, &dir));
+            for Freezing { trees, answer } in freezes.drain(..) {
+                let _ = answer.send(self.freeze(&trees));
             }
         }
         self.finish()
@@ -171,51 +164,44 @@ impl Worker {
         if let Some(cause) = &self.halted {
             return all_failed(cause.clone());
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| commit(&self.engine, changes)));
-        let cause = match outcome {
-            Ok(Ok(results)) => return results,
-            Ok(Err(error)) if error.untouched => return all_failed(error.cause),
-            Ok(Err(error)) => error.cause,
-            Err(panic) => format!("sled panicked: {}", panic_text(&*panic)),
-        };
-        let cause = format!("{cause}: nothing more is written until shild is started again");
-        log::error!("the store: {cause}");
-        self.halted = Some(cause.clone());
-        all_failed(cause)
+        match self.commit(changes) {
+            Ok(results) => results,
+            Err(error) => {
+                let cause = format!("{error}: nothing more is written until shild is started again");
+                log::error!("the store: {cause}");
+                self.halted = Some(cause.clone());
+                all_failed(cause)
+            }
+        }
     }
 
-    /// Copies of these trees. That they cannot be made is no reason to write nothing more.
-    fn copy(&self, trees: &[Tree], dir: &Path) -> Result<Vec<TreeCopy>, StoreError> {
+    /// All of these in one transaction, and on disk.
+    fn commit(&self, changes: &[Change]) -> Result<Vec<Answer>, EngineError> {
+        let tx = Transaction::over(&*self.database);
+        let results = changes
+            .iter()
+            .map(|change| tx.attempt(|tx| change.apply(tx)))
+            .collect::<Result<_, _>>()?;
+        let writes: Vec<Write> = tx
+            .into_changes()
+            .filter_map(|(tree, key, changed)| changed.into_write(tree, key))
+            .collect();
+        if !writes.is_empty() {
+            self.database.commit(&writes)?;
+        }
+        Ok(results)
+    }
+
+    /// These trees. That they cannot be had is no reason to write nothing more.
+    fn freeze(&self, trees: &[Tree]) -> Result<Vec<Box<dyn Frozen>>, StoreError> {
         if let Some(cause) = &self.halted {
             return Err(StoreError::Unavailable(cause.clone()));
         }
-        trees
-            .iter()
-            .map(|tree| TreeCopy::of(&self.engine, *tree, dir))
-            .collect()
+        self.database.freeze(trees)
     }
 
-    /// What is left to do at the end: nothing is waiting, so only what sled does by itself.
+    /// How it ended: nothing is waiting, and what was acknowledged is on disk.
     fn finish(self) -> Result<(), StoreError> {
-        if let Some(cause) = self.halted {
-            return Err(StoreError::Unavailable(cause));
-        }
-        catch_unwind(AssertUnwindSafe(|| self.engine.sync()))
-            .map_err(|panic| StoreError::Unavailable(format!("sled panicked: {}", panic_text(&*panic))))?
-            .map_err(|error| StoreError::Unavailable(error.cause))
+        self.halted.map_or(Ok(()), |cause| Err(StoreError::Unavailable(cause)))
     }
-}
-
-/// All of these in one transaction, and on disk.
-fn commit(engine: &Engine, changes: &[Change]) -> Result<Vec<Answer>, EngineError> {
-    let (results, wrote) = engine.transact(|tx| {
-        changes
-            .iter()
-            .map(|change| tx.attempt(|tx| change.apply(tx)))
-            .collect::<Result<_, _>>()
-    })?;
-    if wrote {
-        engine.sync()?;
-    }
-    Ok(results)
 }

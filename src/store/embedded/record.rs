@@ -18,8 +18,8 @@ const VERSION: u8 = 1;
 const HEADER_LEN: usize = 5;
 
 /// The trees, one for each kind of record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tree {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tree {
     /// User id → user.
     Users,
     /// Username → user id.
@@ -46,15 +46,15 @@ pub(super) const KEYRING: &[u8] = b"keyring";
 /// The keys of [`Tree::Meta`]; each leads to a `u64`.
 pub(super) mod meta {
     /// The version of the whole layout.
-    pub(in crate::store::sled) const FORMAT: &[u8] = b"format";
+    pub(in crate::store::embedded) const FORMAT: &[u8] = b"format";
     /// How many users are enabled admins; kept in the same transactions as the users.
-    pub(in crate::store::sled) const ENABLED_ADMINS: &[u8] = b"enabled_admins";
+    pub(in crate::store::embedded) const ENABLED_ADMINS: &[u8] = b"enabled_admins";
     /// How many events the audit log has; kept in the same transactions as they are.
-    pub(in crate::store::sled) const EVENTS: &[u8] = b"events";
+    pub(in crate::store::embedded) const EVENTS: &[u8] = b"events";
     /// How many records [`Tree::Guesses`](super::Tree::Guesses) has; kept in the same transactions as they are.
-    pub(in crate::store::sled) const GUESSES: &[u8] = b"guesses";
+    pub(in crate::store::embedded) const GUESSES: &[u8] = b"guesses";
     /// Written by [`crate::store::Store::check`].
-    pub(in crate::store::sled) const PROBE: &[u8] = b"probe";
+    pub(in crate::store::embedded) const PROBE: &[u8] = b"probe";
 }
 
 impl Tree {

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::engine::{Failure, Transaction};
 use super::record::{KEYRING, Tree, meta};
+use super::transaction::{Failure, Transaction};
 use crate::audit::{AuditEvent, GUESSES_SHARE};
 use crate::clock::Timestamp;
 use crate::session::SessionRecord;

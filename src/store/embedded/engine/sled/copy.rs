@@ -5,40 +5,33 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::ops::Bound;
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
-
-use super::engine::Engine;
-use super::record::{Tree, unseal};
+use super::super::{Engine as _, Frozen, Raw};
+use super::Sled;
 use crate::store::StoreError;
+use crate::store::embedded::record::Tree;
 
 /// Bytes that are read or written at once.
 const BUFFER: usize = 64 * 1024;
 
 /// A copy of a tree. The file system frees its file when it is dropped, or when the process ends in whatever way.
 pub(super) struct TreeCopy {
-    pub(super) tree: Tree,
-    /// How many records it has.
-    pub(super) records: u64,
+    tree: Tree,
+    records: u64,
     /// How many of them have not been read yet.
     left: u64,
     reader: BufReader<File>,
 }
 
-/// A record as it lies in its tree.
-pub(super) struct Raw {
-    pub(super) key: Vec<u8>,
-    pub(super) value: Vec<u8>,
-}
-
 impl TreeCopy {
     /// Copies a tree to a file on the file system of `dir`. Nothing may be written to the tree meanwhile.
-    pub(super) fn of(engine: &Engine, tree: Tree, dir: &Path) -> Result<Self, StoreError> {
+    pub(super) fn of(sled: &Sled, tree: Tree, dir: &Path) -> Result<Self, StoreError> {
         let file = tempfile::tempfile_in(dir).map_err(|error| failed(&error))?;
         let mut writer = BufWriter::with_capacity(BUFFER, file);
         let mut records = 0;
-        engine.each_raw(tree, |key, value| {
+        sled.range(tree, (Bound::Unbounded, Bound::Unbounded), false, &mut |key, value| {
             records += 1;
             [key, value]
                 .into_iter()
@@ -47,7 +40,8 @@ impl TreeCopy {
                     writer.write_all(&u32::try_from(part.len()).map_err(io::Error::other)?.to_le_bytes())?;
                     writer.write_all(part)
                 })
-                .map_err(|error| failed(&error))
+                .map_err(|error| failed(&error))?;
+            Ok(true)
         })?;
         let file = writer.into_inner().map_err(|error| failed(error.error()))?;
         let mut copy = Self {
@@ -59,16 +53,24 @@ impl TreeCopy {
         copy.rewind()?;
         Ok(copy)
     }
+}
 
-    /// Goes back to the first record.
-    pub(super) fn rewind(&mut self) -> Result<(), StoreError> {
+impl Frozen for TreeCopy {
+    fn tree(&self) -> Tree {
+        self.tree
+    }
+
+    fn records(&self) -> u64 {
+        self.records
+    }
+
+    fn rewind(&mut self) -> Result<(), StoreError> {
         self.reader.rewind().map_err(|error| failed(&error))?;
         self.left = self.records;
         Ok(())
     }
 
-    /// The next record as it lies there, in order of keys.
-    pub(super) fn next_raw(&mut self) -> Result<Option<Raw>, StoreError> {
+    fn next_raw(&mut self) -> Result<Option<Raw>, StoreError> {
         let Some(left) = self.left.checked_sub(1) else {
             return Ok(None);
         };
@@ -82,17 +84,6 @@ impl TreeCopy {
         };
         let read: io::Result<Raw> = part().and_then(|key| Ok(Raw { key, value: part()? }));
         read.map(Some).map_err(|error| failed(&error))
-    }
-
-    /// The next records, at most `limit`.
-    pub(super) fn page<T: DeserializeOwned>(&mut self, limit: usize) -> Result<Vec<T>, StoreError> {
-        let mut items = Vec::new();
-        while items.len() < limit
-            && let Some(raw) = self.next_raw()?
-        {
-            items.push(unseal(self.tree, &raw.key, &raw.value)?);
-        }
-        Ok(items)
     }
 }
 

@@ -1,0 +1,224 @@
+//! redb. Nothing else in this crate knows it.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ::redb::{
+    AccessGuard, Builder, CommitError, Database, DatabaseError, ReadOnlyTable, ReadableDatabase as _,
+    ReadableTableMetadata as _, StorageError, TableDefinition, TableError, TransactionError,
+};
+
+use super::{Engine, EngineError, Frozen, Range, Raw, Visit, Write};
+use crate::store::StoreError;
+use crate::store::embedded::Options;
+use crate::store::embedded::record::Tree;
+
+type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// The name of the one file.
+const FILE: &str = "db";
+
+/// The embedded database redb.
+pub struct Redb {
+    /// What readers see: everything as of the last commit. Opened once for each commit, not once for each read.
+    view: RwLock<Arc<View>>,
+    db: Database,
+}
+
+/// All trees as of one commit, in the order of [`Tree::ALL`].
+struct View {
+    tables: Vec<Table>,
+}
+
+impl Engine for Redb {
+    const NAME: &'static str = "redb";
+
+    type Value = Record;
+
+    fn create(home: &Path, options: Options) -> Result<Self, EngineError> {
+        let mut file = OpenOptions::new();
+        file.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+        file.open(home.join(FILE))?;
+        let db = builder(options).create(home.join(FILE))?;
+        let tx = db.begin_write()?;
+        for tree in Tree::ALL {
+            tx.open_table(definition(tree))?;
+        }
+        tx.commit()?;
+        Self::over(db)
+    }
+
+    fn open(home: &Path, options: Options) -> Result<Self, EngineError> {
+        // Checks every page's checksum: otherwise redb trusts a file that it closed itself.
+        let db = builder(options)
+            .set_check_integrity_on_open(true)
+            .open(home.join(FILE))?;
+        Self::over(db)
+    }
+
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Self::Value>, EngineError> {
+        Ok(self.view().tables[tree.index()].get(key)?.map(Record))
+    }
+
+    fn range(&self, tree: Tree, range: Range<'_>, backwards: bool, visit: Visit<'_>) -> Result<(), StoreError> {
+        let mut records = self.view().tables[tree.index()]
+            .range::<&[u8]>(range)
+            .map_err(EngineError::from)?;
+        while let Some(found) = if backwards { records.next_back() } else { records.next() } {
+            let (key, record) = found.map_err(EngineError::from)?;
+            if !visit(key.value(), record.value())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&self, changes: &[Write]) -> Result<(), EngineError> {
+        // Durable when committed: that is the default.
+        let tx = self.db.begin_write()?;
+        for of_one_tree in changes.chunk_by(|one, next| one.tree == next.tree) {
+            let mut table = tx.open_table(definition(of_one_tree[0].tree))?;
+            for Write { key, record, .. } in of_one_tree {
+                match record {
+                    Some(record) => table.insert(&key[..], &record[..])?,
+                    None => table.remove(&key[..])?,
+                };
+            }
+        }
+        tx.commit()?;
+        let view = View::of(&self.db)?;
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        Ok(())
+    }
+
+    fn freeze(&self, trees: &[Tree], _: &Path) -> Result<Vec<Box<dyn Frozen>>, StoreError> {
+        trees
+            .iter()
+            .map(|tree| Ok(Box::new(FrozenTable::of(self.view(), *tree)?) as Box<dyn Frozen>))
+            .collect()
+    }
+
+    fn close(self) -> Result<(), EngineError> {
+        let Self { view, db } = self;
+        drop(view);
+        Ok(db.close()?)
+    }
+}
+
+impl Redb {
+    fn over(db: Database) -> Result<Self, EngineError> {
+        Ok(Self {
+            view: RwLock::new(Arc::new(View::of(&db)?)),
+            db,
+        })
+    }
+
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl View {
+    fn of(db: &Database) -> Result<Self, EngineError> {
+        let tx = db.begin_read()?;
+        let tables = Tree::ALL
+            .into_iter()
+            .map(|tree| tx.open_table(definition(tree)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { tables })
+    }
+}
+
+fn builder(options: Options) -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(usize::try_from(options.cache_capacity).unwrap_or(usize::MAX));
+    builder
+}
+
+const fn definition(tree: Tree) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    TableDefinition::new(tree.name())
+}
+
+/// A record, where redb has it in memory.
+pub struct Record(AccessGuard<'static, &'static [u8]>);
+
+impl AsRef<[u8]> for Record {
+    fn as_ref(&self) -> &[u8] {
+        self.0.value()
+    }
+}
+
+/// A table as of one commit: redb keeps what it is made of until it is dropped.
+struct FrozenTable {
+    tree: Tree,
+    view: Arc<View>,
+    rest: ::redb::Range<'static, &'static [u8], &'static [u8]>,
+    records: u64,
+}
+
+impl FrozenTable {
+    fn of(view: Arc<View>, tree: Tree) -> Result<Self, EngineError> {
+        let table = &view.tables[tree.index()];
+        Ok(Self {
+            tree,
+            rest: table.range::<&[u8]>(..)?,
+            records: table.len()?,
+            view,
+        })
+    }
+}
+
+impl Frozen for FrozenTable {
+    fn tree(&self) -> Tree {
+        self.tree
+    }
+
+    fn records(&self) -> u64 {
+        self.records
+    }
+
+    fn rewind(&mut self) -> Result<(), StoreError> {
+        let table = &self.view.tables[self.tree.index()];
+        self.rest = table.range::<&[u8]>(..).map_err(EngineError::from)?;
+        Ok(())
+    }
+
+    fn next_raw(&mut self) -> Result<Option<Raw>, StoreError> {
+        let Some(found) = self.rest.next() else {
+            return Ok(None);
+        };
+        let (key, value) = found.map_err(EngineError::from)?;
+        Ok(Some(Raw {
+            key: key.value().to_vec(),
+            value: value.value().to_vec(),
+        }))
+    }
+}
+
+impl From<StorageError> for EngineError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Io(error) => Self::of_io(error),
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+/// redb has an error type for each of its steps, most of which can only be about storage here.
+macro_rules! storage_or_damaged {
+    ($($error:ident),*) => {$(
+        impl From<$error> for EngineError {
+            fn from(error: $error) -> Self {
+                match error {
+                    $error::Storage(error) => error.into(),
+                    error => Self::Damaged(error.to_string()),
+                }
+            }
+        }
+    )*};
+}
+
+storage_or_damaged!(DatabaseError, TransactionError, TableError, CommitError);

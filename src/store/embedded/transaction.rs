@@ -1,0 +1,151 @@
+//! Changes that are gathered in memory, seen by those that come after them, and then made all at once.
+//!
+//! Only the writer makes them, one transaction after the other, so what is read here stays true until it is committed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::engine::{EngineError, Write};
+use super::record::{Tree, seal, unseal};
+use crate::store::StoreError;
+
+/// What a transaction begins with.
+pub(super) trait Base {
+    /// The record under `key`, as it lies there.
+    fn raw(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
+}
+
+/// A transaction over all trees. Dropped, it leaves no trace.
+pub(super) struct Transaction<'a> {
+    base: &'a dyn Base,
+    /// What becomes of which key, in the order of [`Tree::ALL`].
+    changed: RefCell<[BTreeMap<Vec<u8>, Changed>; Tree::ALL.len()]>,
+    writes: Cell<u64>,
+}
+
+/// A record that is not what it was before the transaction.
+pub(super) struct Changed {
+    pub(super) before: Option<Vec<u8>>,
+    pub(super) after: Option<Vec<u8>>,
+}
+
+/// Why a step inside of a transaction failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// This request is refused; the others of the transaction go on.
+    Refused(StoreError),
+    /// The whole transaction fails.
+    Storage(EngineError),
+}
+
+impl Failure {
+    pub(super) fn corrupt(tree: Tree, key: &[u8], detail: impl Into<String>) -> Self {
+        Self::Refused(tree.corrupt(key, detail))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn over(base: &'a dyn Base) -> Self {
+        Self {
+            base,
+            changed: RefCell::default(),
+            writes: Cell::new(0),
+        }
+    }
+
+    /// Runs one request: what refuses it becomes its answer, what breaks the database fails them all.
+    pub(super) fn attempt<R>(
+        &self,
+        request: impl FnOnce(&Self) -> Result<R, Failure>,
+    ) -> Result<Result<R, StoreError>, EngineError> {
+        match request(self) {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(Failure::Refused(error)) => Ok(Err(error)),
+            Err(Failure::Storage(error)) => Err(error),
+        }
+    }
+
+    /// The record under `key`.
+    pub(super) fn get<T: DeserializeOwned>(&self, tree: Tree, key: &[u8]) -> Result<Option<T>, Failure> {
+        let record = self.raw(tree, key)?;
+        Ok(record.map(|record| unseal(tree, key, &record)).transpose()?)
+    }
+
+    /// Whether there is a record under `key`, damaged or not.
+    pub(super) fn contains(&self, tree: Tree, key: &[u8]) -> Result<bool, Failure> {
+        Ok(self.raw(tree, key)?.is_some())
+    }
+
+    /// Puts `value` under `key`, whatever was there.
+    pub(super) fn put<T: Serialize>(&self, tree: Tree, key: &[u8], value: &T) -> Result<(), Failure> {
+        self.write(tree, key, Some(seal(tree, key, value)))
+    }
+
+    /// Removes what is under `key`; whether there was anything.
+    pub(super) fn remove(&self, tree: Tree, key: &[u8]) -> Result<bool, Failure> {
+        if !self.contains(tree, key)? {
+            return Ok(false);
+        }
+        self.write(tree, key, None)?;
+        Ok(true)
+    }
+
+    /// How many times something was put or removed so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.get()
+    }
+
+    /// What has changed, tree by tree in order of keys.
+    pub(super) fn into_changes(self) -> impl Iterator<Item = (Tree, Vec<u8>, Changed)> {
+        Tree::ALL
+            .into_iter()
+            .zip(self.changed.into_inner())
+            .flat_map(|(tree, changed)| changed.into_iter().map(move |(key, changed)| (tree, key, changed)))
+    }
+
+    fn raw(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        match self.changed.borrow()[tree.index()].get(key) {
+            Some(changed) => Ok(changed.after.clone()),
+            None => self.base.raw(tree, key),
+        }
+    }
+
+    fn write(&self, tree: Tree, key: &[u8], after: Option<Vec<u8>>) -> Result<(), Failure> {
+        self.writes.set(self.writes.get() + 1);
+        let mut changed = self.changed.borrow_mut();
+        let changed = &mut changed[tree.index()];
+        if let Some(changed) = changed.get_mut(key) {
+            changed.after = after;
+        } else {
+            let before = self.base.raw(tree, key)?;
+            changed.insert(key.to_vec(), Changed { before, after });
+        }
+        Ok(())
+    }
+}
+
+impl Changed {
+    /// The write that makes it so; `None` if there is nothing to write.
+    pub(super) fn into_write(self, tree: Tree, key: Vec<u8>) -> Option<Write> {
+        (self.before != self.after).then_some(Write {
+            tree,
+            key,
+            record: self.after,
+        })
+    }
+}
