@@ -11,7 +11,7 @@ use crate::process::Site;
 use crate::rng::Rng;
 use crate::{Campaign, Report};
 
-/// How often it is looked, in all.
+/// How often it is looked, at most.
 const LOOKS: u64 = 30;
 
 /// Shorter than this, in seconds, nothing has settled and nothing can be said.
@@ -82,9 +82,10 @@ pub(crate) fn run(campaign: &Campaign) -> Report {
         }
     };
     let mut looks = Vec::new();
+    let times = campaign.size.clamp(3, LOOKS);
     let mut acknowledged = 0;
-    for look in 0..LOOKS {
-        let pause = Duration::from_secs(campaign.size) / u32::try_from(LOOKS).expect("it is small");
+    for look in 0..times {
+        let pause = Duration::from_secs(campaign.size) / u32::try_from(times).expect("it is small");
         let done = crew.work_while(&server, &NoNotes, || thread::sleep(pause));
         acknowledged += done.acknowledged;
         let findings = done.findings.into_iter().chain(crew.check(&server, 20));
