@@ -167,6 +167,12 @@ impl Asker<'_> {
                 return finding(Kind::Lost, format!("session {} was ended and is alive", session.id));
             }
             let answer = self.ask(&world::refresh(&session.refresh))?;
+            if answer.status >= 500 {
+                return finding(
+                    Kind::Strange,
+                    format!("a refresh answers {} {}", answer.status, answer.body),
+                );
+            }
             if answer.status != 400 {
                 return finding(Kind::Lost, format!("session {} was ended and refreshes", session.id));
             }
@@ -187,10 +193,16 @@ impl Asker<'_> {
             let session = &mut account.sessions[index];
             let answer = self.ask(&world::refresh(&session.refresh))?;
             if answer.status != 200 {
-                return finding(
-                    Kind::Lost,
-                    format!("session {} does not refresh: {}", session.id, answer.body),
+                let kind = if answer.status == 400 {
+                    Kind::Lost
+                } else {
+                    Kind::Strange
+                };
+                let text = format!(
+                    "a refresh of session {} answers {} {}",
+                    session.id, answer.status, answer.body
                 );
+                return finding(kind, text);
             }
             let next = Session::of(&answer.body);
             (session.access, session.refresh) = (next.access, next.refresh);

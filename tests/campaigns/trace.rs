@@ -187,6 +187,14 @@ fn parent(path: &str) -> String {
     path.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned()
 }
 
+/// The path once `from`, be it a directory, has become `to`.
+fn moved(path: &str, from: &str, to: &str) -> String {
+    match path.strip_prefix(from) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{to}{rest}"),
+        _ => path.to_owned(),
+    }
+}
+
 impl Disk {
     fn apply(&mut self, event: &Event, bytes: &[u8]) {
         match event {
@@ -214,10 +222,11 @@ impl Disk {
             Event::Unlink { path } => self.name(path, None, None),
             Event::Rename { from, to } => {
                 let node = self.names[from];
-                assert!(
-                    matches!(node, Node::File(_)),
-                    "a directory is renamed: this is not simulated"
-                );
+                if matches!(node, Node::Directory) {
+                    for path in self.directories.values_mut() {
+                        *path = moved(path, from, to);
+                    }
+                }
                 self.name(to, Some(node), Some(from.clone()));
             }
             Event::Link { from, to } => {
@@ -318,7 +327,11 @@ impl Disk {
 impl Naming {
     fn apply(&self, names: &mut Names) {
         if let Some(was) = &self.was {
-            names.remove(was);
+            // With all that is in it, if it is a directory.
+            *names = std::mem::take(names)
+                .into_iter()
+                .map(|(path, node)| (moved(&path, was, &self.path), node))
+                .collect();
         }
         match self.node {
             Some(node) => {
