@@ -72,7 +72,7 @@ fn is_local(request: &Request<'_>) -> bool {
         .is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let forwarded = FORWARDING.iter().any(|name| request.headers().contains(*name));
     let asked_for = request.host().map(|host| host.domain().as_str());
-    peer && !forwarded && asked_for.is_some_and(|host| is_loopback_name(host))
+    peer && !forwarded && asked_for.is_some_and(is_loopback_name)
 }
 
 fn is_loopback_name(host: &str) -> bool {
