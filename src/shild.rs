@@ -263,7 +263,12 @@ async fn open_on_disk<S: Store>(
 /// # Errors
 /// If the store cannot be opened or walked.
 pub async fn verify_store(settings: &Settings, progress: Progress) -> Result<Verification, StartError> {
-    let store = open_store(settings).await?;
+    let store = match settings.store {
+        StoreKind::Memory => open_store(settings).await,
+        StoreKind::Sled => open_on_disk(settings, SledStore::open_to_look).await,
+        #[cfg(feature = "redb")]
+        StoreKind::Redb => open_on_disk(settings, RedbStore::open_to_look).await,
+    }?;
     let found = store.verify(progress).await;
     store.close().await?;
     Ok(found?)

@@ -78,6 +78,58 @@ mod redb_contract {
     }
 
     shild::store_conformance!(redb, Redb::new());
+
+    #[test]
+    fn a_store_of_the_other_kind_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path()).unwrap());
+        let text = RedbStore::open(dir.path(), RedbOptions::default())
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("holds a store of the kind sled"), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_is_its_owners_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        drop(RedbStore::open(dir.path(), RedbOptions::default()).unwrap());
+        let mode = fs::metadata(dir.path().join("redb/db")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn any_flipped_byte_and_any_cut_is_refused_or_harmless() {
+        let origin = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(origin.path(), RedbOptions::default()).unwrap();
+        let users: Vec<_> = (1..=40).map(|n| user(n, &format!("user{n:02}x"))).collect();
+        for user in &users {
+            block_on(store.create(user)).unwrap();
+        }
+        drop(store);
+        let whole = fs::read(origin.path().join("redb/db")).unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        copy_dir(origin.path(), copy.path());
+        let held = |bytes: &[u8], what: &str| {
+            fs::write(copy.path().join("redb/db"), bytes).unwrap();
+            fs::copy(origin.path().join("mark"), copy.path().join("mark")).unwrap();
+            match RedbStore::open(copy.path(), RedbOptions::default()) {
+                Err(error) => assert!(matches!(error, OpenError::Damaged { .. }), "{what}: {error}"),
+                Ok(store) => {
+                    for user in &users {
+                        assert_eq!(block_on(store.find(user.id)), Ok(Some(user.clone())), "{what}");
+                    }
+                }
+            }
+        };
+        for at in (0..whole.len()).step_by(whole.len() / 24) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            held(&bytes, &format!("byte {at} flipped"));
+            held(&whole[..at], &format!("cut to {at}"));
+        }
+    }
 }
 
 fn open(dir: &Path) -> Result<SledStore, OpenError> {
@@ -87,6 +139,17 @@ fn open(dir: &Path) -> Result<SledStore, OpenError> {
             cache_capacity: 1 << 20,
         },
     )
+}
+
+/// Opened as `shild verify` does, whatever is wrong with it.
+fn look(dir: &Path) -> SledStore {
+    SledStore::open_to_look(
+        dir,
+        SledOptions {
+            cache_capacity: 1 << 20,
+        },
+    )
+    .unwrap()
 }
 
 fn id(number: u8) -> [u8; 16] {
@@ -263,7 +326,7 @@ fn a_damaged_record_is_named_and_never_missing() {
     tamper(dir.path(), "keys", b"keyring", flip_last_bit);
     tamper(dir.path(), "audit", &id(1), flip_last_bit);
     block_on(async {
-        let store = open(dir.path()).unwrap();
+        let store = look(dir.path());
         let (juliet, users_one) = (user(1, "juliet"), format!("users/{one}"));
         assert_corrupt(store.find(juliet.id).await, &users_one);
         assert_corrupt(store.find_by_username(&juliet.username).await, &users_one);
@@ -302,7 +365,7 @@ fn a_damaged_record_fails_its_own_request_only() {
     block_on(fill(dir.path()));
     tamper(dir.path(), "users", &id(1), flip_last_bit);
     block_on(async {
-        let store = Arc::new(open(dir.path()).unwrap());
+        let store = Arc::new(look(dir.path()));
         let mut calls = tokio::task::JoinSet::new();
         for number in 0..64 {
             let store = Arc::clone(&store);
@@ -329,7 +392,7 @@ fn a_name_that_leads_nowhere_or_to_somebody_else_is_damage() {
     let dir = tempfile::tempdir().unwrap();
     block_on(fill(dir.path()));
     tamper(dir.path(), "users", &id(1), |_| None);
-    let store = open(dir.path()).unwrap();
+    let store = look(dir.path());
     assert_corrupt(block_on(store.find_by_username(&name("juliet"))), "usernames/juliet");
     assert_corrupt(block_on(store.list_by_username("", None, 10)), "usernames/juliet");
     drop(store);
@@ -337,7 +400,7 @@ fn a_name_that_leads_nowhere_or_to_somebody_else_is_damage() {
     // The record of another name is good only there.
     let romeo = record_under(dir.path(), "usernames", b"romeo");
     tamper(dir.path(), "usernames", b"juliet", |_| Some(romeo));
-    let store = open(dir.path()).unwrap();
+    let store = look(dir.path());
     assert_corrupt(block_on(store.find_by_username(&name("juliet"))), "usernames/juliet");
 }
 
@@ -378,6 +441,7 @@ fn damaged_files_are_an_error_or_the_truth_but_never_a_panic_or_a_lie() {
             for file in files(origin.path()) {
                 fs::copy(&file, copy.path().join("sled").join(file.file_name().unwrap())).unwrap();
             }
+            fs::copy(origin.path().join("mark"), copy.path().join("mark")).unwrap();
             let target = copy.path().join("sled").join(file.file_name().unwrap());
             let mut bytes = fs::read(&target).unwrap();
             damage(&mut bytes);
@@ -391,11 +455,7 @@ fn damaged_files_are_an_error_or_the_truth_but_never_a_panic_or_a_lie() {
                 Ok(store) => {
                     for expected in [user(1, "juliet"), user(2, "romeo")] {
                         let found = block_on(store.find_by_username(&expected.username));
-                        assert!(
-                            matches!(&found, Err(_) | Ok(None)) || found == Ok(Some(expected)),
-                            "{} {what}: {found:?}",
-                            file.display()
-                        );
+                        assert_eq!(found, Ok(Some(expected)), "{} {what}", file.display());
                     }
                 }
             }
@@ -408,7 +468,7 @@ fn findings_after(damage: impl FnOnce(&Path)) -> Vec<(String, String)> {
     let dir = tempfile::tempdir().unwrap();
     block_on(fill(dir.path()));
     damage(dir.path());
-    let found = block_on(open(dir.path()).unwrap().verify(Arc::new(|_, _| {}))).unwrap();
+    let found = block_on(look(dir.path()).verify(Arc::new(|_, _| {}))).unwrap();
     found
         .findings
         .into_iter()
@@ -510,7 +570,7 @@ fn a_snapshot_names_the_record_that_it_cannot_read() {
     block_on(fill(dir.path()));
     tamper(dir.path(), "users", &id(2), flip_last_bit);
     block_on(async {
-        let store = open(dir.path()).unwrap();
+        let store = look(dir.path());
         let mut snapshot = store.snapshot(Sections::default()).await.unwrap();
         assert_corrupt(
             snapshot.next_users().await,
@@ -540,4 +600,78 @@ fn a_snapshot_leaves_nothing_in_the_data_directory() {
         drop(snapshot);
         assert_eq!(names(), before);
     });
+}
+
+#[track_caller]
+fn assert_refused(dir: &Path, words: &str) {
+    let text = open(dir).unwrap_err().to_string();
+    assert!(
+        text.contains(words) && text.contains(&dir.display().to_string()),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_store_with_a_damaged_or_missing_record_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(fill(dir.path()));
+    let sound = record_under(dir.path(), "sessions", &[1; 32]);
+    tamper(dir.path(), "sessions", &[1; 32], flip_last_bit);
+    assert_refused(dir.path(), "the checksum does not match");
+    tamper(dir.path(), "sessions", &[1; 32], |_| Some(sound));
+    open(dir.path()).unwrap();
+    tamper(dir.path(), "sessions", &[1; 32], |_| None);
+    assert_refused(dir.path(), "it says 1 sessions, and there are 0");
+}
+
+/// Copies a directory with all that is in it.
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_store_that_has_gone_back_is_refused_and_one_ahead_of_its_mark_is_not() {
+    let (dir, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    block_on(fill(dir.path()));
+    copy_dir(dir.path(), old.path());
+    let store = open(dir.path()).unwrap();
+    block_on(store.create(&user(3, "mercutio"))).unwrap();
+    drop(store);
+
+    // The crash was between the transaction and its mark.
+    let ahead = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), ahead.path());
+    fs::copy(old.path().join("mark"), ahead.path().join("mark")).unwrap();
+    let store = open(ahead.path()).unwrap();
+    assert!(block_on(store.find_by_username(&name("mercutio"))).unwrap().is_some());
+    drop(store);
+
+    fs::remove_dir_all(dir.path().join("sled")).unwrap();
+    copy_dir(&old.path().join("sled"), &dir.path().join("sled"));
+    assert_refused(dir.path(), "it has gone back to transaction");
+    let found = block_on(look(dir.path()).verify(Arc::new(|_, _| {}))).unwrap();
+    assert_eq!(found.findings.len(), 1, "{found:?}");
+}
+
+#[test]
+fn a_missing_store_is_never_replaced_by_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(fill(dir.path()));
+    let aside = dir.path().join("aside");
+    fs::rename(dir.path().join("sled"), &aside).unwrap();
+    assert_refused(dir.path(), "the store sled in");
+    assert!(!dir.path().join("sled").exists());
+    fs::rename(&aside, dir.path().join("sled")).unwrap();
+    open(dir.path()).unwrap();
+    fs::remove_file(dir.path().join("mark")).unwrap();
+    assert_refused(dir.path(), "is missing");
 }

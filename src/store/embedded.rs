@@ -18,9 +18,11 @@ mod change;
 mod database;
 pub(super) mod engine;
 pub(crate) mod files;
+mod mark;
 mod open;
 mod record;
 mod snapshot;
+mod tally;
 mod transaction;
 mod verify;
 mod writer;
@@ -36,6 +38,7 @@ use async_trait::async_trait;
 use self::change::{Change, Trim, session_key};
 use self::database::Database;
 use self::engine::Engine;
+use self::open::For;
 pub use self::open::{OpenError, Options};
 use self::record::{KEYRING, Tree, meta};
 use self::snapshot::FrozenSnapshot;
@@ -61,6 +64,8 @@ pub struct EmbeddedStore<E: Engine> {
     database: Arc<Database<E>>,
     /// The number of the next probe of [`Store::check`].
     probe: AtomicU64,
+    /// What is wrong with it as a whole.
+    doubt: Option<String>,
 }
 
 impl<E: Engine> EmbeddedStore<E> {
@@ -70,16 +75,32 @@ impl<E: Engine> EmbeddedStore<E> {
     /// # Errors
     /// [`OpenError`], which says what to do.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
-        let database = Arc::new(open::open(dir, options, open::lock(dir)?)?);
-        let writer = Writer::start(Arc::clone(&database)).map_err(|cause| OpenError::Io {
-            dir: dir.to_owned(),
-            cause,
-        })?;
+        Self::open_for(For::Use, dir, options)
+    }
+
+    /// As [`EmbeddedStore::open`], without refusing what is damaged as far as it can be opened at all: for
+    /// [`VerifyStore::verify`], which says what is wrong. Nothing should be written to it.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to do.
+    pub fn open_to_look(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        Self::open_for(For::Looking, dir, options)
+    }
+
+    fn open_for(purpose: For, dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let opened = open::open(dir, options, open::lock(dir)?, purpose)?;
+        let database = Arc::new(opened.database);
+        let writer =
+            Writer::start(Arc::clone(&database), opened.tally, opened.mark).map_err(|cause| OpenError::Io {
+                dir: dir.to_owned(),
+                cause,
+            })?;
         Ok(Self {
             dir: dir.to_owned(),
             writer,
             database,
             probe: AtomicU64::new(0),
+            doubt: opened.doubt,
         })
     }
 
@@ -413,7 +434,11 @@ impl<E: Engine> SnapshotStore for EmbeddedStore<E> {
 impl<E: Engine> VerifyStore for EmbeddedStore<E> {
     async fn verify(&self, progress: Progress) -> Result<Verification, StoreError> {
         let frozen = self.writer.freeze(Tree::ALL.to_vec()).await?;
-        self.scan(move |_| verify::verify(frozen, progress)).await
+        let mut found = self.scan(move |_| verify::verify(frozen, progress)).await?;
+        if let Some(doubt) = &self.doubt {
+            found.found("the store", doubt);
+        }
+        Ok(found)
     }
 }
 

@@ -2,16 +2,20 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use super::database::Database;
 use super::engine::{Engine, EngineError, Write, guarded};
 use super::files::{make_private, sync_all, sync_dir};
-use super::record::{Tree, meta, seal, unseal};
+use super::mark::{self, Mark};
+use super::record::{Tree, meta, payload, seal, unseal};
+use super::tally::Tally;
+use crate::store::StoreError;
 
 /// The version of the whole layout: trees, keys, and what is in the records.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Settings of an [`EmbeddedStore`](super::EmbeddedStore).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,34 @@ pub enum OpenError {
         /// The format found.
         found: u64,
     },
+    /// The store is not where it was.
+    #[error(
+        "the store {wanted} in {dir} is missing, although {beside} beside it is there: put it back, from a backup if need be; \
+         only if nothing in it is wanted any more, remove {beside} to begin anew",
+        dir = dir.display(), beside = beside.display()
+    )]
+    Missing {
+        /// The data directory.
+        dir: PathBuf,
+        /// What was to be opened.
+        wanted: &'static str,
+        /// What shows that there was one.
+        beside: PathBuf,
+    },
+    /// There is a store of another kind.
+    #[error(
+        "{dir} holds a store of the kind {found}: set store = \"{found}\"; or move, by `shild export` with that, \
+         and `shild import` with store = \"{wanted}\" into another data directory",
+        dir = dir.display()
+    )]
+    Other {
+        /// The data directory.
+        dir: PathBuf,
+        /// What was to be opened.
+        wanted: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
     /// What is in it is damaged. Nothing was changed by shild.
     #[error(
         "the store in {dir} is damaged: {detail}: keep a copy of the directory, then bring back a backup",
@@ -113,24 +145,89 @@ pub(super) fn is_locked(dir: &Path) -> bool {
     File::open(dir.join("lock")).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// Opens the database in a directory that [`lock`] has locked, and makes it if there is none.
-pub(super) fn open<E: Engine>(dir: &Path, options: Options, lock: Arc<File>) -> Result<Database<E>, OpenError> {
+/// A database that was opened, and how far it has come.
+pub(super) struct Opened<E> {
+    pub(super) database: Database<E>,
+    pub(super) tally: Tally,
+    /// `None` if there is no sound one, which is no obstacle to one who only wants to look.
+    pub(super) mark: Option<Mark>,
+    /// What is wrong with it, and would have refused one who wants to use it.
+    pub(super) doubt: Option<String>,
+}
+
+/// Who opens a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// Who uses it: every record is looked at, and damage is an error.
+    Use,
+    /// Who wants to know what is wrong with it.
+    Looking,
+}
+
+/// Opens the database in a directory that [`lock`] has locked. Where there never was one, it is made; where one is missing,
+/// that is an error.
+pub(super) fn open<E: Engine>(
+    dir: &Path,
+    options: Options,
+    lock: Arc<File>,
+    purpose: For,
+) -> Result<Opened<E>, OpenError> {
     let refused = |error| OpenError::of_engine(dir, error);
     let home = dir.join(E::NAME);
     if !home.exists() {
+        refuse_to_replace::<E>(dir)?;
         guarded::<E, _, _>(|| create::<E>(dir, &home, options)).map_err(refused)?;
     }
     let engine = guarded::<E, _, _>(|| E::open(&home, options)).map_err(refused)?;
     check_format(&engine, dir)?;
+    let (tally, mark, doubt) = match hold_against_mark(&engine, dir, purpose) {
+        Ok((tally, mark)) => (tally, Some(mark), None),
+        Err(OpenError::Damaged { detail, .. }) if purpose == For::Looking => {
+            (kept_tally(&engine, dir).unwrap_or_default(), None, Some(detail))
+        }
+        Err(error) => return Err(error),
+    };
     sync_dir(dir).map_err(|error| refused(error.into()))?;
     // The entry of the directory itself lies in its parent, which may be out of reach.
     let _ = dir.canonicalize().map(|dir| dir.parent().map(sync_dir));
-    Ok(Database {
+    let database = Database {
         dir: dir.to_owned(),
         engine,
         changing: RwLock::new(()),
         _lock: lock,
+    };
+    Ok(Opened {
+        database,
+        tally,
+        mark,
+        doubt,
     })
+}
+
+/// An empty store in place of one that is missing would be the silent loss of everything.
+fn refuse_to_replace<E: Engine>(dir: &Path) -> Result<(), OpenError> {
+    if let Some(other) = ["sled", "redb"]
+        .into_iter()
+        .find(|name| *name != E::NAME && dir.join(name).exists())
+    {
+        return Err(OpenError::Other {
+            dir: dir.to_owned(),
+            wanted: E::NAME,
+            found: other,
+        });
+    }
+    if let Some(beside) = [mark::FILE, "master.key"]
+        .map(|name| dir.join(name))
+        .into_iter()
+        .find(|path| path.exists())
+    {
+        return Err(OpenError::Missing {
+            dir: dir.to_owned(),
+            wanted: E::NAME,
+            beside,
+        });
+    }
+    Ok(())
 }
 
 /// Makes an empty database aside, and puts it in its place when it is whole and on disk: so what is there can be opened,
@@ -142,21 +239,95 @@ fn create<E: Engine>(dir: &Path, home: &Path, options: Options) -> Result<(), En
     }
     make_private(&draft)?;
     let engine = E::create(&draft, options)?;
-    let first = [
+    let mut tally = Tally::default();
+    let mut writes = Vec::new();
+    for (key, number) in [
         (meta::FORMAT, FORMAT),
         (meta::ENABLED_ADMINS, 0),
         (meta::EVENTS, 0),
         (meta::GUESSES, 0),
-    ];
-    engine.commit(&first.map(|(key, number)| Write {
-        tree: Tree::Meta,
-        key: key.to_vec(),
-        record: Some(seal(Tree::Meta, key, &number)),
-    }))?;
+    ] {
+        let record = seal(Tree::Meta, key, &number);
+        tally.add(Tree::Meta, key, &record);
+        writes.push(Write {
+            tree: Tree::Meta,
+            key: key.to_vec(),
+            record: Some(record),
+        });
+    }
+    writes.push(tally.write());
+    engine.commit(&writes)?;
     engine.close()?;
     sync_all(&draft)?;
     fs::rename(&draft, home)?;
     Ok(sync_dir(dir)?)
+}
+
+/// Looks at every record unless only [`For::Looking`], and makes sure that none is missing and that the store has not gone
+/// back behind what was acknowledged.
+fn hold_against_mark<E: Engine>(engine: &E, dir: &Path, purpose: For) -> Result<(Tally, Mark), OpenError> {
+    let damaged = |detail: String| OpenError::Damaged {
+        dir: dir.to_owned(),
+        detail,
+    };
+    let kept = kept_tally(engine, dir)?;
+    if purpose == For::Use {
+        let counted = guarded::<E, _, _>(|| count(engine)).map_err(|error| damaged(error.to_string()))?;
+        if let Some(disagreement) = kept.disagreement(&counted) {
+            return Err(damaged(disagreement));
+        }
+    }
+    let marked = match Mark::open(dir) {
+        Ok(found) => found,
+        Err(error) => return Err(damaged(format!("its mark {}: {error}", dir.join(mark::FILE).display()))),
+    };
+    let Some((mut mark, marked)) = marked else {
+        // The store is made before its mark; nothing is acknowledged before both are there.
+        if kept.transactions > 0 {
+            let detail = format!("its mark {} is missing", dir.join(mark::FILE).display());
+            return Err(damaged(detail));
+        }
+        let mark = Mark::create(dir, &kept).map_err(|error| OpenError::of_engine(dir, EngineError::Io(error)))?;
+        return Ok((kept, mark));
+    };
+    if kept.transactions < marked.transactions {
+        return Err(damaged(format!(
+            "it has gone back to transaction {}, and {} were acknowledged",
+            kept.transactions, marked.transactions
+        )));
+    }
+    if kept.transactions == marked.transactions && !kept.same_records(&marked) {
+        return Err(damaged("it is not the store that its mark is of".to_owned()));
+    }
+    if kept.transactions > marked.transactions {
+        mark.set(&kept)
+            .map_err(|error| OpenError::of_engine(dir, EngineError::Io(error)))?;
+    }
+    Ok((kept, mark))
+}
+
+fn kept_tally<E: Engine>(engine: &E, dir: &Path) -> Result<Tally, OpenError> {
+    let damaged = |detail: String| OpenError::Damaged {
+        dir: dir.to_owned(),
+        detail,
+    };
+    let record = guarded::<E, _, _>(|| engine.get(Tree::Meta, meta::TALLY))
+        .map_err(|error| OpenError::of_engine(dir, error))?
+        .ok_or_else(|| damaged(format!("{} is missing", Tree::Meta.record_name(meta::TALLY))))?;
+    unseal(Tree::Meta, meta::TALLY, record.as_ref()).map_err(|error| damaged(error.to_string()))
+}
+
+/// Counts the records, each of which must be sound.
+fn count<E: Engine>(engine: &E) -> Result<Tally, StoreError> {
+    let mut tally = Tally::default();
+    for tree in Tree::ALL {
+        engine.range(tree, (Bound::Unbounded, Bound::Unbounded), false, &mut |key, record| {
+            payload(tree, key, record)?;
+            tally.add(tree, key, record);
+            Ok(true)
+        })?;
+    }
+    Ok(tally)
 }
 
 /// Refuses another format.
@@ -183,8 +354,8 @@ mod tests {
     use super::*;
     use crate::store::embedded::engine::sled::Sled;
 
-    fn open_in(dir: &Path) -> Result<Database<Sled>, OpenError> {
-        open(dir, Options::default(), lock(dir)?)
+    fn open_in(dir: &Path) -> Result<Opened<Sled>, OpenError> {
+        open(dir, Options::default(), lock(dir)?, For::Use)
     }
 
     /// Opens, puts `record` where the format version is, and opens again.
@@ -195,19 +366,19 @@ mod tests {
             key: meta::FORMAT.to_vec(),
             record,
         };
-        open_in(dir.path()).unwrap().commit(&[format]).unwrap();
+        open_in(dir.path()).unwrap().database.commit(&[format]).unwrap();
         open_in(dir.path()).err().unwrap()
     }
 
     #[test]
     fn another_format_is_refused() {
-        let other = seal(Tree::Meta, meta::FORMAT, &2_u64);
+        let other = seal(Tree::Meta, meta::FORMAT, &3_u64);
         let error = reopen_with_format(Some(other));
-        assert!(matches!(error, OpenError::Format { found: 2, .. }), "{error}");
+        assert!(matches!(error, OpenError::Format { found: 3, .. }), "{error}");
         assert!(
             error
                 .to_string()
-                .contains("has format 2, and this shild reads format 1 only"),
+                .contains("has format 3, and this shild reads format 2 only"),
             "{error}"
         );
     }

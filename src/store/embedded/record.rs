@@ -43,7 +43,7 @@ pub enum Tree {
 /// The key of the one record in [`Tree::Keys`].
 pub(super) const KEYRING: &[u8] = b"keyring";
 
-/// The keys of [`Tree::Meta`]; each leads to a `u64`.
+/// The keys of [`Tree::Meta`]; each but one leads to a `u64`.
 pub(super) mod meta {
     /// The version of the whole layout.
     pub(in crate::store::embedded) const FORMAT: &[u8] = b"format";
@@ -53,6 +53,8 @@ pub(super) mod meta {
     pub(in crate::store::embedded) const EVENTS: &[u8] = b"events";
     /// How many records [`Tree::Guesses`](super::Tree::Guesses) has; kept in the same transactions as they are.
     pub(in crate::store::embedded) const GUESSES: &[u8] = b"guesses";
+    /// The one that is no `u64`: the [`Tally`](super::super::tally::Tally) of all other records.
+    pub(in crate::store::embedded) const TALLY: &[u8] = b"tally";
     /// Written by [`crate::store::Store::check`].
     pub(in crate::store::embedded) const PROBE: &[u8] = b"probe";
 }
@@ -145,6 +147,16 @@ pub(super) fn seal<T: Serialize>(tree: Tree, key: &[u8], value: &T) -> Vec<u8> {
 /// # Errors
 /// [`StoreError::Corrupt`] if it is not exactly what [`seal`] made for this tree and key.
 pub(super) fn unseal<T: DeserializeOwned>(tree: Tree, key: &[u8], record: &[u8]) -> Result<T, StoreError> {
+    let payload = payload(tree, key, record)?;
+    match postcard::take_from_bytes(payload) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) => Err(tree.corrupt(key, "there is more than one value in it")),
+        Err(error) => Err(tree.corrupt(key, format!("it cannot be decoded: {error}"))),
+    }
+}
+
+/// What is in the record that lies under `key`, once its checksum has been found to be right.
+pub(super) fn payload<'a>(tree: Tree, key: &[u8], record: &'a [u8]) -> Result<&'a [u8], StoreError> {
     let Some((&[version, ref sum @ ..], payload)) = record.split_first_chunk::<HEADER_LEN>() else {
         return Err(tree.corrupt(key, format!("{} bytes are too few for a record", record.len())));
     };
@@ -154,11 +166,7 @@ pub(super) fn unseal<T: DeserializeOwned>(tree: Tree, key: &[u8], record: &[u8])
     if u32::from_le_bytes(*sum) != checksum(tree, key, payload) {
         return Err(tree.corrupt(key, "the checksum does not match"));
     }
-    match postcard::take_from_bytes(payload) {
-        Ok((value, [])) => Ok(value),
-        Ok(_) => Err(tree.corrupt(key, "there is more than one value in it")),
-        Err(error) => Err(tree.corrupt(key, format!("it cannot be decoded: {error}"))),
-    }
+    Ok(payload)
 }
 
 /// CRC-32 over version, tree, key and payload; the lengths keep their borders apart.

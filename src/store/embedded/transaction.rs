@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::engine::{EngineError, Write};
+use super::engine::EngineError;
 use super::record::{Tree, seal, unseal};
 use crate::store::StoreError;
 
@@ -136,16 +136,5 @@ impl<'a> Transaction<'a> {
             changed.insert(key.to_vec(), Changed { before, after });
         }
         Ok(())
-    }
-}
-
-impl Changed {
-    /// The write that makes it so; `None` if there is nothing to write.
-    pub(super) fn into_write(self, tree: Tree, key: Vec<u8>) -> Option<Write> {
-        (self.before != self.after).then_some(Write {
-            tree,
-            key,
-            record: self.after,
-        })
     }
 }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::change::session_key;
 use super::engine::{Frozen, Raw};
 use super::record::{KEYRING, Tree, meta, unseal};
+use super::tally::Tally;
 use crate::audit::AuditEvent;
 use crate::session::SessionRecord;
 use crate::store::{Progress, StoreError, Verification};
@@ -34,6 +35,7 @@ pub(super) fn verify(copies: Vec<Box<dyn Frozen>>, progress: Progress) -> Result
         hasher: RandomState::new(),
         balance: 0,
         all_users_read: true,
+        tally: Tally::default(),
         found: Verification::default(),
     };
     walk.users()?;
@@ -58,6 +60,8 @@ struct Walk {
     /// The sum of the digests of (tree, name, user) as the users have them, less that as the names have them.
     balance: u64,
     all_users_read: bool,
+    /// Of all records that were looked at.
+    tally: Tally,
     found: Verification,
 }
 
@@ -69,7 +73,8 @@ impl Walk {
     /// The next record of a tree, counted.
     fn next(&mut self, tree: Tree) -> Result<Option<Raw>, StoreError> {
         let raw = self.copy(tree).next_raw()?;
-        if raw.is_some() {
+        if let Some(raw) = &raw {
+            self.tally.add(tree, &raw.key, &raw.value);
             self.done += 1;
             if self.done.is_multiple_of(STEP) {
                 (self.progress)(self.done, self.total);
@@ -246,9 +251,14 @@ impl Walk {
     fn numbers(&mut self) -> Result<(), StoreError> {
         let counts = self.found.counts;
         let guesses = self.copy(Tree::Guesses).records();
-        let mut missing = vec![meta::FORMAT, meta::ENABLED_ADMINS, meta::EVENTS];
+        let mut tally = None;
+        let mut missing = vec![meta::FORMAT, meta::ENABLED_ADMINS, meta::EVENTS, meta::TALLY];
         while let Some(raw) = self.next(Tree::Meta)? {
             missing.retain(|key| *key != raw.key);
+            if raw.key == meta::TALLY {
+                tally = self.read::<Tally>(Tree::Meta, &raw);
+                continue;
+            }
             let Some(kept) = self.read::<u64>(Tree::Meta, &raw) else {
                 continue;
             };
@@ -265,6 +275,12 @@ impl Walk {
         }
         for key in missing {
             self.wrong(Tree::Meta, key, "it is missing");
+        }
+        // Whatever has been found by now disturbs the tally too.
+        if self.found.is_sound()
+            && let Some(disagreement) = tally.and_then(|tally| tally.disagreement(&self.tally))
+        {
+            self.wrong(Tree::Meta, meta::TALLY, disagreement);
         }
         Ok(())
     }

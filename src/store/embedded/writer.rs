@@ -14,8 +14,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::change::Change;
 use super::database::Database;
 use super::engine::{Engine, EngineError, Frozen, Write};
+use super::mark::Mark;
 use super::record::Tree;
-use super::transaction::Transaction;
+use super::tally::Tally;
+use super::transaction::{Changed, Transaction};
 use crate::store::StoreError;
 
 /// The most requests that wait; the next one waits for room.
@@ -55,13 +57,19 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start<E: Engine>(database: Arc<Database<E>>) -> io::Result<Self> {
+    pub(super) fn start<E: Engine>(database: Arc<Database<E>>, tally: Tally, mark: Option<Mark>) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE_LEN);
         let (ended, end) = watch::channel(Ok(()));
         let thread = thread::Builder::new()
             .name(format!("shild-{}", E::NAME))
             .spawn(move || {
-                let outcome = Worker { database, halted: None }.run(requests);
+                let outcome = Worker {
+                    database,
+                    tally,
+                    mark,
+                    halted: None,
+                }
+                .run(requests);
                 ended.send_modify(|end| *end = outcome);
             })?;
         Ok(Self {
@@ -120,6 +128,10 @@ impl Drop for Writer {
 
 struct Worker<E> {
     database: Arc<Database<E>>,
+    /// As of the last transaction.
+    tally: Tally,
+    /// `None` only where somebody wants to look at a damaged store.
+    mark: Option<Mark>,
     /// Why nothing is written any more until a restart: what the database has in memory may
     /// differ from what is on disk.
     halted: Option<String>,
@@ -175,19 +187,41 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    /// All of these in one transaction, and on disk.
-    fn commit(&self, changes: &[Change]) -> Result<Vec<Answer>, EngineError> {
+    /// All of these in one transaction, and on disk, and marked.
+    fn commit(&mut self, changes: &[Change]) -> Result<Vec<Answer>, EngineError> {
         let tx = Transaction::over(&*self.database);
-        let results = changes
-            .iter()
-            .map(|change| tx.attempt(|tx| change.apply(tx)))
-            .collect::<Result<_, _>>()?;
-        let writes: Vec<Write> = tx
-            .into_changes()
-            .filter_map(|(tree, key, changed)| changed.into_write(tree, key))
-            .collect();
+        let mut tally = self.tally;
+        let mut results = Vec::with_capacity(changes.len());
+        for change in changes {
+            let before = tx.writes();
+            results.push(tx.attempt(|tx| change.apply(tx))?);
+            tally.changes += u64::from(tx.writes() > before && !matches!(change, Change::Probe(_)));
+        }
+        let mut writes = Vec::new();
+        for (tree, key, Changed { before, after }) in tx.into_changes() {
+            if before == after {
+                continue;
+            }
+            if let Some(before) = before {
+                tally.take(tree, &key, &before);
+            }
+            if let Some(after) = &after {
+                tally.add(tree, &key, after);
+            }
+            writes.push(Write {
+                tree,
+                key,
+                record: after,
+            });
+        }
         if !writes.is_empty() {
+            tally.transactions += 1;
+            writes.push(tally.write());
             self.database.commit(&writes)?;
+            if let Some(mark) = &mut self.mark {
+                mark.set(&tally)?;
+            }
+            self.tally = tally;
         }
         Ok(results)
     }

@@ -1,0 +1,138 @@
+//! How far the store has come, written down outside of it: so a store that has gone back, because a file was cut short or an
+//! old copy put in its place, is noticed.
+//!
+//! A transaction is first made in the store and then marked, each synced, and only then acknowledged. So after a crash the store
+//! may be ahead of its mark, but the mark is never ahead of a store that lost nothing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use super::files::sync_dir;
+use super::tally::Tally;
+
+/// Its name in the data directory.
+pub(crate) const FILE: &str = "mark";
+
+/// Marks are written in turns to two places, so that one half written leaves the other. Each has a page of its own: what a disk
+/// writes at once.
+const SLOT: usize = 4096;
+
+/// What a mark begins with.
+const MAGIC: &[u8; 8] = b"shildmk1";
+
+/// The file of the mark.
+pub(super) struct Mark {
+    file: File,
+    /// Where the next one goes.
+    next: usize,
+}
+
+impl Mark {
+    /// Makes the file, with this for the first mark.
+    pub(super) fn create(dir: &Path, tally: &Tally) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(dir.join(FILE))?;
+        // Whole from the beginning: no later mark needs room on the disk.
+        file.write_all(&[0; 2 * SLOT])?;
+        file.sync_all()?;
+        sync_dir(dir)?;
+        let mut mark = Self { file, next: 0 };
+        mark.set(tally)?;
+        mark.set(tally)?;
+        Ok(mark)
+    }
+
+    /// The newest mark in the file; `None` if there is no file.
+    pub(super) fn open(dir: &Path) -> io::Result<Option<(Self, Tally)>> {
+        let mut file = match File::options().read(true).write(true).open(dir.join(FILE)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let newest = bytes
+            .chunks_exact(SLOT)
+            .take(2)
+            .enumerate()
+            .filter_map(|(at, slot)| Some((at, read(slot)?)))
+            .max_by_key(|(_, tally)| tally.transactions);
+        match newest {
+            Some((at, tally)) => Ok(Some((Self { file, next: 1 - at }, tally))),
+            None => Err(io::Error::new(io::ErrorKind::InvalidData, "there is no mark in it")),
+        }
+    }
+
+    /// Puts a mark on disk.
+    pub(super) fn set(&mut self, tally: &Tally) -> io::Result<()> {
+        let payload = postcard::to_stdvec(tally).expect("numbers can be encoded");
+        let mut slot = MAGIC.to_vec();
+        let len = u16::try_from(payload.len()).expect("a dozen numbers are short");
+        slot.extend_from_slice(&len.to_le_bytes());
+        slot.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
+        slot.extend_from_slice(&payload);
+        self.file.seek(SeekFrom::Start((self.next * SLOT) as u64))?;
+        self.file.write_all(&slot)?;
+        self.file.sync_data()?;
+        self.next = 1 - self.next;
+        Ok(())
+    }
+}
+
+/// The mark in a slot, if it is whole.
+fn read(slot: &[u8]) -> Option<Tally> {
+    let rest = slot.strip_prefix(MAGIC)?;
+    let (len, rest) = rest.split_first_chunk()?;
+    let (sum, rest) = rest.split_first_chunk()?;
+    let payload = rest.get(..usize::from(u16::from_le_bytes(*len)))?;
+    (crc32fast::hash(payload) == u32::from_le_bytes(*sum)).then_some(())?;
+    postcard::from_bytes(payload).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn tally(transactions: u64) -> Tally {
+        Tally {
+            transactions,
+            ..Tally::default()
+        }
+    }
+
+    fn newest(dir: &Path) -> io::Result<Option<u64>> {
+        Mark::open(dir).map(|found| found.map(|(_, tally)| tally.transactions))
+    }
+
+    #[test]
+    fn the_newest_whole_mark_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(newest(dir.path()).unwrap(), None);
+        let mut mark = Mark::create(dir.path(), &tally(1)).unwrap();
+        for transactions in 2..10 {
+            mark.set(&tally(transactions)).unwrap();
+            assert_eq!(newest(dir.path()).unwrap(), Some(transactions));
+            let (reopened, _) = Mark::open(dir.path()).unwrap().unwrap();
+            mark = reopened;
+        }
+        let path = dir.path().join(FILE);
+        let whole = fs::read(&path).unwrap();
+        for damaged in 0..16 {
+            for slot in [0, SLOT] {
+                let mut bytes = whole.clone();
+                bytes[slot + damaged] ^= 1;
+                fs::write(&path, bytes).unwrap();
+                let expected = if slot == mark.next * SLOT { 9 } else { 8 };
+                assert_eq!(newest(dir.path()).unwrap(), Some(expected), "byte {damaged} of {slot}");
+            }
+        }
+        fs::write(&path, &whole[..100]).unwrap();
+        assert!(newest(dir.path()).is_err());
+    }
+}
