@@ -216,7 +216,7 @@ impl Default for Settings {
             key_rotation: None,
             hash_threads: None,
             hash_queue: None,
-            cache_capacity: ByteSize::mib(32),
+            cache_capacity: ByteSize::mib(8),
             verified_tokens: 10_000,
             audit: AuditSettings::default(),
             log: log::Format::Text,

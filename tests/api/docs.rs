@@ -1,5 +1,7 @@
 //! The documentation: served from the binary, and asking nobody else.
 
+use serde_json::Value;
+
 use crate::helpers::*;
 
 // H2
@@ -67,7 +69,9 @@ async fn the_document_served_is_the_one_that_the_library_gives() {
     let app = App::new().await;
     let served = app.anonymous().get("/openapi.json").send().await.expect(200);
     assert_eq!(served.header("Content-Type"), Some("application/json"));
-    assert_eq!(served.json(), serde_json::to_value(shild::openapi("/shild")).unwrap());
+    // Both through text: on the way there and back a number may lose its last bit.
+    let given = serde_json::to_string(&shild::openapi("/shild")).unwrap();
+    assert_eq!(served.json(), serde_json::from_str::<Value>(&given).unwrap());
 }
 
 // H5: the type of a problem can be followed

@@ -25,8 +25,11 @@ pub(super) fn trees(sections: Sections) -> Vec<Tree> {
         .collect()
 }
 
+/// A copy that tasks take turns at.
+type Copy = Arc<Mutex<Box<dyn Frozen>>>;
+
 pub(super) struct FrozenSnapshot {
-    copies: Vec<(Tree, Arc<Mutex<Box<dyn Frozen>>>)>,
+    copies: Vec<(Tree, Copy)>,
 }
 
 impl FrozenSnapshot {
