@@ -60,11 +60,14 @@ impl Engine for Redb {
     }
 
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Self::Value>, EngineError> {
-        Ok(self.view().tables[tree.index()].get(key)?.map(Record))
+        let view = self.view();
+        let found = view.tables[tree.index()].get(key)?;
+        Ok(found.map(|page| Record { page, _view: view }))
     }
 
     fn range(&self, tree: Tree, range: Range<'_>, backwards: bool, visit: Visit<'_>) -> Result<(), StoreError> {
-        let mut records = self.view().tables[tree.index()]
+        let view = self.view();
+        let mut records = view.tables[tree.index()]
             .range::<&[u8]>(range)
             .map_err(EngineError::from)?;
         while let Some(found) = if backwards { records.next_back() } else { records.next() } {
@@ -142,21 +145,26 @@ const fn definition(tree: Tree) -> TableDefinition<'static, &'static [u8], &'sta
     TableDefinition::new(tree.name())
 }
 
-/// A record, where redb has it in memory.
-pub struct Record(AccessGuard<'static, &'static [u8]>);
+/// A record, where redb has it in memory. What it was read from is let go of after it: until then redb frees none of its pages,
+/// and redb takes it for a fault of its own to find one in use that it frees.
+pub struct Record {
+    page: AccessGuard<'static, &'static [u8]>,
+    _view: Arc<View>,
+}
 
 impl AsRef<[u8]> for Record {
     fn as_ref(&self) -> &[u8] {
-        self.0.value()
+        self.page.value()
     }
 }
 
 /// A table as of one commit: redb keeps what it is made of until it is dropped.
 struct FrozenTable {
     tree: Tree,
-    view: Arc<View>,
     rest: ::redb::Range<'static, &'static [u8], &'static [u8]>,
     records: u64,
+    /// Dropped after what was read of it.
+    view: Arc<View>,
 }
 
 impl FrozenTable {
@@ -222,3 +230,29 @@ macro_rules! storage_or_damaged {
 }
 
 storage_or_damaged!(DatabaseError, TransactionError, TableError, CommitError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Failed before: redb stopped writing when it freed the page of a record that a reader still had.
+    #[test]
+    fn a_record_that_somebody_still_reads_does_not_stop_the_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Redb::create(dir.path(), Options::default()).unwrap();
+        let put = |value: &[u8]| {
+            let write = Write {
+                tree: Tree::Users,
+                key: b"key".to_vec(),
+                record: Some(value.to_vec()),
+            };
+            engine.commit(&[write])
+        };
+        put(b"first").unwrap();
+        let held = engine.get(Tree::Users, b"key").unwrap().unwrap();
+        for _ in 0..4 {
+            put(b"later").unwrap();
+        }
+        assert_eq!(held.as_ref(), b"first");
+    }
+}
