@@ -4,7 +4,7 @@
 //! A transaction is first made in the store and then marked, each synced, and only then acknowledged. So after a crash the store
 //! may be ahead of its mark, but the mark is never ahead of a store that lost nothing.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
@@ -29,20 +29,23 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// Makes the file, with this for the first mark.
+    /// Makes the file, with this for the first mark. It is made aside and put in its place when it is whole and on disk: a file
+    /// without a mark is damage, also after a first start that was cut short.
     pub(super) fn create(dir: &Path, tally: &Tally) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(dir.join(FILE))?;
-        // Whole from the beginning: no later mark needs room on the disk.
+        let draft = dir.join(format!("{FILE}.new"));
+        let mut file = options.open(&draft)?;
+        // Of full length from the beginning: no later mark needs room on the disk.
         file.write_all(&[0; 2 * SLOT])?;
-        file.sync_all()?;
-        sync_dir(dir)?;
         let mut mark = Self { file, next: 0 };
         mark.set(tally)?;
         mark.set(tally)?;
+        mark.file.sync_all()?;
+        fs::rename(&draft, dir.join(FILE))?;
+        sync_dir(dir)?;
         Ok(mark)
     }
 
@@ -95,8 +98,6 @@ fn read(slot: &[u8]) -> Option<Tally> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn tally(transactions: u64) -> Tally {
