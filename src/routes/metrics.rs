@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::net::IpAddr;
 
 use rocket::http::Status;
+use rocket::http::uri::Host;
 use rocket::request::{FromRequest, Outcome};
 use rocket::response::{self, Responder, Response};
 use rocket::{Request, Route, State, get};
@@ -71,8 +72,10 @@ fn is_local(request: &Request<'_>) -> bool {
         .remote()
         .is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let forwarded = FORWARDING.iter().any(|name| request.headers().contains(*name));
-    let asked_for = request.host().map(|host| host.domain().as_str());
-    peer && !forwarded && asked_for.is_some_and(is_loopback_name)
+    // Rocket's own reading of this header is there only where Rocket has the connection.
+    let asked_for = request.headers().get_one("Host");
+    let asked_for = asked_for.and_then(|host| Host::parse(host).ok());
+    peer && !forwarded && asked_for.is_some_and(|host| is_loopback_name(host.domain().as_str()))
 }
 
 fn is_loopback_name(host: &str) -> bool {
