@@ -13,7 +13,7 @@ use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 use rocket_okapi::response::OpenApiResponderInner;
 use rocket_okapi::settings::OpenApiSettings;
 use rocket_okapi::{okapi, openapi, openapi_get_routes_spec};
-use schemars::schema::{InstanceType, SchemaObject};
+use schemars::schema::{InstanceType, SchemaObject, StringValidation};
 
 use crate::bearer::Challenge;
 use crate::error::{Error, Problem};
@@ -100,6 +100,12 @@ impl OpenApiFromRequest<'_> for Wanted {
                 allow_reserved: false,
                 schema: SchemaObject {
                     instance_type: Some(InstanceType::String.into()),
+                    string: Some(Box::new(StringValidation {
+                        max_length: Some(64),
+                        min_length: Some(1),
+                        // RFC 6749 section 3.3.
+                        pattern: Some(r"^[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*$".to_owned()),
+                    })),
                     ..SchemaObject::default()
                 },
                 example: None,
