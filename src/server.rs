@@ -1,8 +1,8 @@
 //! The program's own server: what Rocket 0.5 leaves open at the edge of HTTP/1.1 is closed here (requirements H9, H10).
 //!
 //! Rocket's launch binds and accepts by itself, with no time limit on a request's head, no bound on connections, and hyper's
-//! leniency about framing. So here the connections are this module's: [`gate`] lets a head through to hyper only once it is
-//! whole and says one thing, a connection that keeps the server waiting is cut, and [`bridge`] hands each request to Rocket by
+//! leniency about framing. So here the connections are this module's: `gate` lets a head through to hyper only once it is
+//! whole and says one thing, a connection that keeps the server waiting is cut, and `bridge` hands each request to Rocket by
 //! its local dispatch, which is all of Rocket but the network. An application that launches a Rocket of its own
 //! has none of this, and belongs behind a proxy that has.
 
