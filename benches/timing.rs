@@ -15,15 +15,17 @@
     reason = "counts and nanoseconds of a request are far below 2^52"
 )]
 
+#[path = "../tests/server/mod.rs"]
+mod server;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use server::{PASSWORD, Server};
 
-const PASSWORD: &str = "violet-harbour-5-quilt";
 const WRONG: &str = "violet-harbour-6-quilt";
 
 /// Refused for what it is, whoever asks.
@@ -87,48 +89,29 @@ fn main() -> ExitCode {
         .map_or(2000, |text| text.parse().expect("a number of requests"));
     let parent = arguments.next().map_or_else(std::env::temp_dir, Into::into);
     let home = tempfile::tempdir_in(&parent).expect("a directory can be made");
-    let server = Server::start(home.path());
+    let server = Subject::start(home.path());
     server.prepare(requests);
     let times = server.measure(requests);
     report(requests, &parent, &times)
 }
 
 /// The binary, with a hash that takes some milliseconds.
-struct Server {
-    child: Child,
+struct Subject {
+    _server: Server,
     url: String,
     operator: String,
     agent: ureq::Agent,
 }
 
-impl Server {
+impl Subject {
     fn start(home: &Path) -> Self {
-        let data = home.join("data");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_shild"))
-            .args(["serve", "--port", "0"])
-            .current_dir(home)
-            .env_clear()
-            .env("SHILD_DATA_DIR", &data)
-            .env("SHILD_LOG_LEVEL", "warn")
-            .env("SHILD_PASSWORD__ARGON2__MEMORY_KIB", "4096")
-            .env("SHILD_PASSWORD__ARGON2__ITERATIONS", "1")
-            .env("SHILD_THROTTLE__PER_SOURCE__PER_MINUTE", "1000000")
-            .env("SHILD_THROTTLE__PER_SOURCE__BURST", "1000000")
-            .env("SHILD_THROTTLE__MAX_FAILURES", LOCKED_AFTER.to_string())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program can be started");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("standard output is piped");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("its output can be read");
-        let url = line
-            .strip_prefix("shild listens on ")
-            .and_then(|rest| rest.split_once(';'));
-        let url = url.expect("it says where it listens").0.to_owned();
-        let credentials = std::fs::read(data.join("operator.json")).expect("it lets the command line in");
+        let settings = [
+            ("SHILD_LOG_LEVEL", "warn"),
+            ("SHILD_PASSWORD__ARGON2__MEMORY_KIB", "4096"),
+            ("SHILD_THROTTLE__MAX_FAILURES", &LOCKED_AFTER.to_string()),
+        ];
+        let server = Server::start_with(home, &settings);
+        let credentials = std::fs::read(home.join("data/operator.json")).expect("it lets the command line in");
         let credentials: Value = serde_json::from_slice(&credentials).expect("they are JSON");
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -136,10 +119,10 @@ impl Server {
             .build()
             .new_agent();
         Self {
-            child,
-            url,
+            url: server.url.clone(),
             operator: format!("Bearer {}", credentials["token"].as_str().expect("a token")),
             agent,
+            _server: server,
         }
     }
 
@@ -228,14 +211,6 @@ impl Server {
         let nanoseconds = begin.elapsed().as_nanos() as f64;
         read.expect("the answer can be read");
         (answer.status().as_u16(), nanoseconds)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

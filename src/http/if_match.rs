@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 
-use okapi::openapi3::{Parameter, ParameterValue};
+use okapi::openapi3::Parameter;
 use rocket::Request;
 use rocket::request::{FromRequest, Outcome};
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::okapi;
 use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 
+use crate::http::respond::of_schema;
 use crate::if_match::IfMatch;
 
 #[rocket::async_trait]
@@ -35,14 +36,7 @@ impl OpenApiFromRequest<'_> for IfMatch {
             required: false,
             deprecated: false,
             allow_empty_value: false,
-            value: ParameterValue::Schema {
-                style: None,
-                explode: None,
-                allow_reserved: false,
-                schema: generator.json_schema::<String>(),
-                example: None,
-                examples: None,
-            },
+            value: of_schema(generator.json_schema::<String>()),
             extensions: okapi::Map::default(),
         }))
     }

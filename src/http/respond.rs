@@ -11,6 +11,7 @@ use rocket::{Request, serde::json};
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::okapi;
 use schemars::JsonSchema;
+use schemars::schema::{InstanceType, SchemaObject};
 use serde::Serialize;
 
 use crate::error::{Error, Problem};
@@ -166,6 +167,18 @@ pub(crate) fn document<T: JsonSchema>(
     response.into()
 }
 
+/// What the value of a parameter or of a header is, by its schema alone.
+pub(crate) const fn of_schema(schema: SchemaObject) -> ParameterValue {
+    ParameterValue::Schema {
+        style: None,
+        explode: None,
+        allow_reserved: false,
+        schema,
+        example: None,
+        examples: None,
+    }
+}
+
 /// The documentation of a response without a body.
 pub(crate) fn empty(description: &str, headers: &[(&str, &str)]) -> ResponseDoc {
     let header = |description: &&str| -> RefOr<Header> {
@@ -174,17 +187,10 @@ pub(crate) fn empty(description: &str, headers: &[(&str, &str)]) -> ResponseDoc 
             required: false,
             deprecated: false,
             allow_empty_value: false,
-            value: ParameterValue::Schema {
-                style: None,
-                explode: None,
-                allow_reserved: false,
-                schema: schemars::schema::SchemaObject {
-                    instance_type: Some(schemars::schema::InstanceType::String.into()),
-                    ..Default::default()
-                },
-                example: None,
-                examples: None,
-            },
+            value: of_schema(SchemaObject {
+                instance_type: Some(InstanceType::String.into()),
+                ..SchemaObject::default()
+            }),
             extensions: okapi::Map::default(),
         }
         .into()

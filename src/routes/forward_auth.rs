@@ -8,7 +8,7 @@ use rocket::request::{FromRequest, Outcome};
 use rocket::response::{self, Responder, Response};
 use rocket::{Request, Route, get};
 use rocket_okapi::r#gen::OpenApiGenerator;
-use rocket_okapi::okapi::openapi3::{OpenApi, Parameter, ParameterValue, Responses};
+use rocket_okapi::okapi::openapi3::{OpenApi, Parameter, Responses};
 use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 use rocket_okapi::response::OpenApiResponderInner;
 use rocket_okapi::settings::OpenApiSettings;
@@ -19,7 +19,7 @@ use crate::bearer::Challenge;
 use crate::error::{Error, Problem};
 use crate::guard::CurrentUser;
 use crate::http::catch::refuse;
-use crate::http::respond::{empty, failure};
+use crate::http::respond::{empty, failure, of_schema};
 use crate::user::Scopes;
 
 /// What stands for itself in a name: what RFC 3986 §2.3 leaves unreserved, and the `@` of names that are e-mail addresses.
@@ -94,23 +94,16 @@ impl OpenApiFromRequest<'_> for Wanted {
             required: false,
             deprecated: false,
             allow_empty_value: false,
-            value: ParameterValue::Schema {
-                style: None,
-                explode: None,
-                allow_reserved: false,
-                schema: SchemaObject {
-                    instance_type: Some(InstanceType::String.into()),
-                    string: Some(Box::new(StringValidation {
-                        max_length: Some(64),
-                        min_length: Some(1),
-                        // RFC 6749 section 3.3.
-                        pattern: Some(r"^[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*$".to_owned()),
-                    })),
-                    ..SchemaObject::default()
-                },
-                example: None,
-                examples: None,
-            },
+            value: of_schema(SchemaObject {
+                instance_type: Some(InstanceType::String.into()),
+                string: Some(Box::new(StringValidation {
+                    max_length: Some(64),
+                    min_length: Some(1),
+                    // RFC 6749 section 3.3.
+                    pattern: Some(r"^[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*$".to_owned()),
+                })),
+                ..SchemaObject::default()
+            }),
             extensions: okapi::Map::default(),
         }))
     }

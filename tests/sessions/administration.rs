@@ -6,43 +6,18 @@ use std::sync::Arc;
 use rocket::http::{ContentType, Method};
 use serde_json::{Value, json};
 use shild::clock::SystemRandom;
+use shild::store::SledStore;
 use shild::store::sled::SledOptions;
-use shild::store::{MemoryStore, SledStore, Store};
 use shild::testing::{self, ManualClock};
 use shild::token::master::MasterKey;
 use shild::user::UserRecord;
 
-use crate::app::{App, PASSWORD, Tokens, at_once, authorization, refused};
+use crate::app::{App, PASSWORD, Tokens, at_once, authorization, on_every_store, refused};
 
 /// How often a race is run: each time it may come out another way.
 const ROUNDS: usize = 4;
 
 const NEW: &str = "parting is sweet sorrow 8";
-
-async fn on(store: Arc<dyn Store>) -> Arc<App> {
-    let master = MasterKey::generate(&SystemRandom);
-    let clock = Arc::new(ManualClock::default());
-    Arc::new(App::on(testing::settings(), store, &master, clock).await)
-}
-
-macro_rules! on_every_store {
-    ($($name:ident)*) => {
-        mod memory {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)] async fn $name() {
-                super::$name(on(Arc::new(MemoryStore::new())).await).await;
-            })*
-        }
-        mod sled {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)] async fn $name() {
-                let dir = tempfile::tempdir().unwrap();
-                let store = SledStore::open(dir.path(), SledOptions::default()).unwrap();
-                super::$name(on(Arc::new(store)).await).await;
-            })*
-        }
-    };
-}
 
 on_every_store! {
     of_the_last_two_administrators_one_stays

@@ -216,6 +216,17 @@ impl App {
         })
     }
 
+    /// Signs in by the client of this id.
+    pub(crate) async fn sign_in_by(&self, name: &str, client_id: &str) -> Tokens {
+        let form = [
+            ("grant_type", "password"),
+            ("username", name),
+            ("password", PASSWORD),
+            ("client_id", client_id),
+        ];
+        self.token(&form).await.expect("name and password are right")
+    }
+
     pub(crate) async fn sign_in(&self, name: &str) -> Tokens {
         self.try_sign_in(name, None).await.expect("a sign-in")
     }
@@ -282,3 +293,40 @@ async fn json(response: LocalResponse<'_>) -> (u16, Value) {
     let body = response.into_string().await.unwrap_or_default();
     (code, serde_json::from_str(&body).unwrap_or(Value::Null))
 }
+
+/// The program on this store, for tests that race on several threads.
+pub(crate) async fn on(store: Arc<dyn Store>) -> Arc<App> {
+    let master = MasterKey::generate(&SystemRandom);
+    let clock = Arc::new(ManualClock::default());
+    Arc::new(App::on(testing::settings(), store, &master, clock).await)
+}
+
+/// Makes a test of each of these functions for each store.
+macro_rules! on_every_store {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)] async fn $name() {
+                super::$name($crate::app::on(std::sync::Arc::new(shild::store::MemoryStore::new())).await).await;
+            })*
+        }
+        mod sled {
+            use shild::store::SledStore;
+            use shild::store::sled::SledOptions;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)] async fn $name() {
+                let dir = tempfile::tempdir().unwrap();
+                let store = SledStore::open(dir.path(), SledOptions::default()).unwrap();
+                super::$name($crate::app::on(std::sync::Arc::new(store)).await).await;
+            })*
+        }
+        mod redb {
+            use shild::store::RedbStore;
+            use shild::store::redb::RedbOptions;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)] async fn $name() {
+                let dir = tempfile::tempdir().unwrap();
+                let store = RedbStore::open(dir.path(), RedbOptions::default()).unwrap();
+                super::$name($crate::app::on(std::sync::Arc::new(store)).await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_every_store;

@@ -38,13 +38,7 @@ async fn what_is_no_refresh_token_is_refused() {
 async fn a_refresh_token_is_good_for_its_own_client_only() {
     let app = App::new().await;
     app.register("juliet").await;
-    let sign_in = [
-        ("grant_type", "password"),
-        ("username", "juliet"),
-        ("password", crate::app::PASSWORD),
-        ("client_id", "balcony"),
-    ];
-    let tokens = app.token(&sign_in).await.unwrap();
+    let tokens = app.sign_in_by("juliet", "balcony").await;
     let refresh = |client| {
         [
             ("grant_type", "refresh_token"),
@@ -61,13 +55,7 @@ async fn a_refresh_token_is_good_for_its_own_client_only() {
 async fn a_client_revokes_no_token_of_another_client() {
     let app = App::new().await;
     app.register("juliet").await;
-    let sign_in = [
-        ("grant_type", "password"),
-        ("username", "juliet"),
-        ("password", crate::app::PASSWORD),
-        ("client_id", "balcony"),
-    ];
-    let tokens = app.token(&sign_in).await.unwrap();
+    let tokens = app.sign_in_by("juliet", "balcony").await;
     let revoke = async |token: &str, client| {
         let form = [("token", token), ("client_id", client)];
         app.form("/revoke", None, &form).await.0
