@@ -26,6 +26,22 @@ impl Shild {
         if !self.tended {
             return;
         }
+        tokio::join!(self.steps(), self.snapshots_for_ever());
+    }
+
+    /// Long ones must not hold up the steps.
+    async fn snapshots_for_ever(&self) {
+        let mut ticks = tokio::time::interval(STEP);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.tend_snapshots(false).await {
+                tracing::warn!(cause = %error, "no snapshot could be taken");
+            }
+        }
+    }
+
+    async fn steps(&self) {
         let mut rounds = Rounds::default();
         let mut ticks = tokio::time::interval(STEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

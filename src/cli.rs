@@ -13,6 +13,7 @@ mod key;
 mod memory;
 mod openapi;
 mod progress;
+mod restore;
 mod serve;
 mod session;
 mod table;
@@ -142,6 +143,8 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Bring the newest snapshot back in place of a store that is damaged or missing; what was there is kept.
+    Restore,
     /// Take in users, with their hashes, from an export of shild's own or of another program.
     Import(import::ImportArgs),
     /// Manage the signing keys.
@@ -229,6 +232,7 @@ fn run(
         Some(Verb::Audit(args)) => audit::run(&global.sources(outer), &args),
         Some(Verb::Export(args)) => export::run(&global.sources(outer), &args),
         Some(Verb::Verify { json }) => verify::run(&global.sources(outer), json),
+        Some(Verb::Restore) => restore::run(&global.sources(outer)),
         Some(Verb::Import(args)) => import::run(&global.sources(outer), &args),
         Some(Verb::Key { verb }) => key::run(&global.sources(outer), &verb),
     }

@@ -95,6 +95,9 @@ pub struct Settings {
     pub hash_queue: Option<usize>,
     /// Memory that the store on disk may use for cached pages, in bytes. Default 8 MiB; 1 MiB to 64 GiB.
     pub cache_capacity: ByteSize,
+    /// How often a snapshot of the store is taken, if anything has changed; one more at the end. Default 1 hour; 0 seconds
+    /// (none) to 30 days.
+    pub snapshot_interval: Period,
     /// How many verified access tokens are remembered, so that their signatures need no second check. Default
     /// 10,000; 0 (none) to 10,000,000.
     pub verified_tokens: usize,
@@ -217,6 +220,7 @@ impl Default for Settings {
             hash_threads: None,
             hash_queue: None,
             cache_capacity: ByteSize::mib(8),
+            snapshot_interval: Period::hours(1),
             verified_tokens: 10_000,
             audit: AuditSettings::default(),
             log: log::Format::Text,

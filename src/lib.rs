@@ -37,6 +37,7 @@ pub mod server;
 pub mod session;
 mod sessions;
 mod shild;
+mod snapshots;
 mod stage;
 pub mod store;
 #[cfg(feature = "testing")]
@@ -51,4 +52,6 @@ pub use background::Rounds;
 pub use keys::reset_keys;
 pub use origin::Origin;
 pub use shild::{Builder, Shild, StartError, verify_store};
+pub use snapshots::Manifest;
+pub use snapshots::restore::{RestoreError, Restored, restore};
 pub use stage::{Stage, openapi, stage};

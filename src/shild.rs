@@ -14,6 +14,7 @@ use crate::metrics::{Metered, Metrics};
 use crate::operator::OperatorSecret;
 use crate::password::Hasher;
 use crate::ready::Readiness;
+use crate::snapshots::Snapshots;
 #[cfg(feature = "redb")]
 use crate::store::RedbStore;
 use crate::store::sled::{OpenError as StoreOpenError, SledOptions};
@@ -40,6 +41,7 @@ pub struct Parts {
     pub(crate) readiness: Readiness,
     pub(crate) operator: OperatorSecret,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) snapshots: Option<Snapshots>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     issuer: OnceLock<String>,
@@ -137,6 +139,9 @@ impl Shild {
     pub async fn close(&self) -> Result<(), StoreError> {
         self.operator.withdraw();
         self.flush_failures().await?;
+        if let Err(error) = self.tend_snapshots(true).await {
+            tracing::warn!(cause = %error, "no snapshot could be taken at the end");
+        }
         self.store.close().await
     }
 }
@@ -198,6 +203,10 @@ impl Builder {
             master,
             tended,
         } = self;
+        // Of a store that somebody else keeps, and by a process that is done in a moment, none is taken.
+        let snapshots = (tended && store.is_none() && settings.store != StoreKind::Memory)
+            .then(|| Snapshots::of(&settings.data_dir, settings.snapshot_interval.duration()))
+            .flatten();
         let store = match store {
             Some(store) => Ok(store),
             None => open_store(&settings).await,
@@ -223,6 +232,7 @@ impl Builder {
             metrics,
             issuer: OnceLock::new(),
             tended,
+            snapshots,
             settings,
             store,
             clock,
@@ -272,6 +282,16 @@ pub async fn verify_store(settings: &Settings, progress: Progress) -> Result<Ver
     let found = store.verify(progress).await;
     store.close().await?;
     Ok(found?)
+}
+
+/// The name of the directory in the data directory that such a store is in, if it is on disk.
+pub(crate) const fn store_dir_name(store: StoreKind) -> Option<&'static str> {
+    match store {
+        StoreKind::Memory => None,
+        StoreKind::Sled => Some("sled"),
+        #[cfg(feature = "redb")]
+        StoreKind::Redb => Some("redb"),
+    }
 }
 
 /// The master key of the settings; else that of the data directory, made there if nothing is sealed yet; in memory

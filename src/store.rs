@@ -36,7 +36,7 @@ use crate::token::keyring::KeyringRecord;
 use crate::user::{EventId, SessionId, UserId, UserRecord, Username};
 
 pub use self::embedded::EmbeddedStore;
-pub(crate) use self::embedded::is_open;
+pub(crate) use self::embedded::{files, is_open, lock};
 pub use self::memory::MemoryStore;
 #[cfg(feature = "redb")]
 pub use self::redb::RedbStore;

@@ -171,6 +171,64 @@ fn a_damaged_store_stops_the_start_with_what_to_do() {
     assert!(line.contains("bring back a backup"), "{line}");
 }
 
+/// Serves with this store, ends, damages its file, and expects that the start says so and that a restore brings everything
+/// back, sign-ins too.
+#[track_caller]
+fn assert_restores(store: &str) {
+    let home = home();
+    fs::write(
+        home.path().join("Rocket.toml"),
+        format!("[default.shild]\nstore = \"{store}\""),
+    )
+    .unwrap();
+    let server = Server::start(home.path());
+    server.register("juliet");
+    let tokens = server.sign_in("juliet");
+    let access = member(&tokens, "access_token");
+    let port = server.port().to_owned();
+    let busy = complaint(home.path(), &["restore"]);
+    assert!(busy.contains("stop it first"), "{busy}");
+    server.stop();
+
+    let file = home.path().join(format!("data/{store}/db"));
+    let bytes = fs::read(&file).unwrap();
+    // sled's file is mostly room for what is to come: all that is in it so far lies at its beginning.
+    fs::write(&file, &bytes[..1024]).unwrap();
+    let line = complaint(home.path(), &["serve", "--port", &port]);
+    assert!(
+        line.contains("damaged") && line.contains("`shild restore`") && !line.contains("panicked at"),
+        "{line}"
+    );
+
+    let (code, out, err) = run(shild(home.path(), &["restore"]));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(
+        out.contains("1 users, 1 sessions") && out.contains("is kept in data/damaged-"),
+        "{out}"
+    );
+    let server = Server::start_on(home.path(), &port);
+    assert_eq!(
+        server.get("/user/me", Some(access)).0,
+        200,
+        "nobody has to sign in again"
+    );
+    assert_eq!(server.refresh(member(&tokens, "refresh_token")).0, 200);
+    server.stop();
+    let (code, out, _) = run(shild(home.path(), &["verify"]));
+    assert_eq!(code, Some(0), "{out}");
+}
+
+#[test]
+fn a_damaged_sled_is_restored_from_the_snapshot_of_the_last_stop() {
+    assert_restores("sled");
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn a_damaged_redb_is_restored_from_the_snapshot_of_the_last_stop() {
+    assert_restores("redb");
+}
+
 /// Makes a server, does this to its master key, and expects that the start says so, that a reset of the keys makes it start
 /// again, that all tokens of before are refused, and that the account is still there.
 #[track_caller]

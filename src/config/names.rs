@@ -96,6 +96,7 @@ impl Setting {
         setting("hash_threads", Kind::Number(1, 1024)),
         setting("hash_queue", Kind::Number(1, MILLION)),
         setting("cache_capacity", Kind::Size(ByteSize::mib(1), ByteSize::mib(64 << 10))),
+        setting("snapshot_interval", Kind::Period(Period::seconds(0), Period::days(30))),
         setting("verified_tokens", Kind::Number(0, 10 * MILLION)),
         setting("log", Kind::Word(&["text", "json"])),
         setting(

@@ -116,6 +116,8 @@ impl<E: Engine> EmbeddedStore<E> {
     }
 }
 
+pub(crate) use self::open::lock;
+
 /// Whether a process, be it this one, has the store in `dir` open.
 pub(crate) fn is_open(dir: &Path) -> bool {
     open::is_locked(dir)
@@ -427,6 +429,10 @@ impl<E: Engine> SnapshotStore for EmbeddedStore<E> {
     async fn snapshot(&self, sections: Sections) -> Result<Box<dyn Snapshot>, StoreError> {
         let frozen = self.writer.freeze(snapshot::trees(sections)).await?;
         Ok(Box::new(FrozenSnapshot::new(frozen)))
+    }
+
+    fn changes(&self) -> Option<u64> {
+        Some(self.writer.changes())
     }
 }
 

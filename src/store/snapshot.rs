@@ -27,6 +27,12 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn snapshot(&self, sections: Sections) -> Result<Box<dyn Snapshot>, StoreError>;
+
+    /// A number that is another one once anything that is kept has changed, also after a restart; `None` if there is no
+    /// saying. Probes by [`Store::check`](super::Store::check) are no change.
+    fn changes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A snapshot, read from its beginning to its end in memory that does not grow with the store. Unlike everything else that

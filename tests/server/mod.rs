@@ -5,11 +5,17 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
 /// A password that the policy accepts.
 pub(crate) const PASSWORD: &str = "violet-harbour-5-quilt";
+
+/// How long a program may take that ends by itself.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Cheap hashes, and no limit that a test could run into.
 const SETTINGS: [(&str, &str); 4] = [
@@ -27,14 +33,36 @@ pub(crate) fn shild(home: &Path, args: &[&str]) -> Command {
 }
 
 /// Runs it to its end: exit code, standard output, standard error without the lines of the log.
+/// One that does not end by itself is killed, and has no exit code.
 pub(crate) fn run(mut command: Command) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command.output().expect("the program can be started");
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let pid = child.id();
+    let (ended, end) = mpsc::channel::<()>();
+    let watch = thread::spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            signal("-KILL", pid);
+        }
+    });
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("its output can be read");
+    drop(ended);
+    watch.join().expect("it only waits");
     let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
     let complaints: String = text(stderr)
         .split_inclusive('\n')
         .filter(|line| line.starts_with("shild: "))
         .collect();
     (status.code(), text(stdout), complaints)
+}
+
+/// Sends a signal to a process; whether there is one.
+fn signal(which: &str, pid: u32) -> bool {
+    let sent = Command::new("kill").args([which, &pid.to_string()]).status();
+    sent.expect("there is a program kill").success()
 }
 
 /// A server that runs until it is stopped, or the test ends.
@@ -97,9 +125,7 @@ impl Server {
 
     /// Asks it to end, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(sent.expect("there is a program kill").success());
+        assert!(signal("-TERM", self.child.id()), "it has ended already");
     }
 
     /// Waits until it has ended.

@@ -72,7 +72,7 @@ pub enum OpenError {
     },
     /// The store is not where it was.
     #[error(
-        "the store {wanted} in {dir} is missing, although {beside} beside it is there: put it back, from a backup if need be; \
+        "the store {wanted} in {dir} is missing, although {beside} beside it is there: put it back, or `shild restore` the newest snapshot, or bring back a backup; \
          only if nothing in it is wanted any more, remove {beside} to begin anew",
         dir = dir.display(), beside = beside.display()
     )]
@@ -100,7 +100,7 @@ pub enum OpenError {
     },
     /// What is in it is damaged. Nothing was changed by shild.
     #[error(
-        "the store in {dir} is damaged: {detail}: keep a copy of the directory, then bring back a backup",
+        "the store in {dir} is damaged: {detail}: `shild restore` brings the newest snapshot back and keeps what is there; or bring back a backup",
         dir = dir.display()
     )]
     Damaged {
@@ -122,7 +122,7 @@ impl OpenError {
 }
 
 /// Makes the data directory if it is missing, for its owner's eyes only, and locks it.
-pub(super) fn lock(dir: &Path) -> Result<Arc<File>, OpenError> {
+pub(crate) fn lock(dir: &Path) -> Result<Arc<File>, OpenError> {
     let refused = |cause| OpenError::Io {
         dir: dir.to_owned(),
         cause,

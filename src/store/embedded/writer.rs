@@ -6,6 +6,7 @@
 //! An error in writing stays with the databases until they are opened again. So after one, nothing is tried until a restart.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::{io, mem};
 
@@ -51,6 +52,8 @@ pub(super) struct Writer {
     queue: Option<mpsc::Sender<Message>>,
     /// `None` only while being dropped.
     thread: Option<JoinHandle<()>>,
+    /// [`Tally::changes`] of the last transaction.
+    changes: Arc<AtomicU64>,
     /// How it ended; closed when it has.
     end: watch::Receiver<Result<(), StoreError>>,
 }
@@ -60,6 +63,8 @@ impl Writer {
     pub(super) fn start<E: Engine>(database: Arc<Database<E>>, tally: Tally, mark: Option<Mark>) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE_LEN);
         let (ended, end) = watch::channel(Ok(()));
+        let changes = Arc::new(AtomicU64::new(tally.changes));
+        let told = Arc::clone(&changes);
         let thread = thread::Builder::new()
             .name(format!("shild-{}", E::NAME))
             .spawn(move || {
@@ -67,6 +72,7 @@ impl Writer {
                     database,
                     tally,
                     mark,
+                    changes: told,
                     halted: None,
                 }
                 .run(requests);
@@ -75,6 +81,7 @@ impl Writer {
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
+            changes,
             end,
         })
     }
@@ -98,6 +105,11 @@ impl Writer {
         let request = Freezing { trees, answer };
         queue.send(Message::Freeze(request)).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
+    }
+
+    /// How many changes there were since the store was made.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// Takes no more changes, and waits until those in the queue are done.
@@ -132,6 +144,7 @@ struct Worker<E> {
     tally: Tally,
     /// `None` only where somebody wants to look at a damaged store.
     mark: Option<Mark>,
+    changes: Arc<AtomicU64>,
     /// Why nothing is written any more until a restart: what the database has in memory may
     /// differ from what is on disk.
     halted: Option<String>,
@@ -222,6 +235,7 @@ impl<E: Engine> Worker<E> {
                 mark.set(&tally)?;
             }
             self.tally = tally;
+            self.changes.store(tally.changes, Ordering::Relaxed);
         }
         Ok(results)
     }
