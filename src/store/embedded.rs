@@ -17,10 +17,13 @@
 mod change;
 mod database;
 pub(super) mod engine;
+#[cfg(test)]
+mod faulty;
 pub(crate) mod files;
 mod mark;
 mod open;
 mod record;
+mod slot;
 mod snapshot;
 mod tally;
 mod transaction;

@@ -53,7 +53,7 @@ pub trait Engine: Send + Sync + Sized + 'static {
     /// These trees as they are now. Called between two commits.
     fn freeze(&self, trees: &[Tree], dir: &Path) -> Result<Vec<Box<dyn Frozen>>, StoreError>;
 
-    /// Lets go of the files. What is frozen may become unreadable.
+    /// Puts on disk what is not yet, and lets go of the files, of these also if it fails. What is frozen may become unreadable.
     fn close(self) -> Result<(), EngineError>;
 }
 
@@ -150,6 +150,12 @@ pub(super) fn guarded<E: Engine, R, F: From<EngineError>>(call: impl FnOnce() ->
         let detail = format!("{} panicked: {}", E::NAME, panic_text(&*panic));
         Err(EngineError::Damaged(detail).into())
     })
+}
+
+/// Lets go of a database that has failed, or that is of no use.
+pub(super) fn discard<E: Engine>(engine: E) {
+    // Whatever it has to say, it says of what nobody counts on.
+    let _ = guarded::<E, _, EngineError>(|| engine.close());
 }
 
 /// What a panic said.

@@ -1,7 +1,7 @@
 //! Directories and files that are to outlive a power cut.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 /// Makes a directory, with those above it, that only its owner can look into.
@@ -34,4 +34,14 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// Whether there is room in `dir` to begin with: bytes are put on disk, in a file without a name.
+pub(crate) fn try_room(dir: &Path) -> io::Result<()> {
+    let mut file = tempfile::tempfile_in(dir)?;
+    let piece = [0xA5; 64 * 1024];
+    for _ in 0..16 {
+        file.write_all(&piece)?;
+    }
+    file.sync_all()
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use super::database::Database;
-use super::engine::{Engine, EngineError, Write, guarded};
-use super::files::{make_private, sync_all, sync_dir};
+use super::engine::{Engine, EngineError, Write, discard, guarded};
+use super::files::{make_private, sync_all, sync_dir, try_room};
 use super::mark::{self, Mark};
 use super::record::{Tree, meta, payload, seal, unseal};
+use super::slot::Slot;
 use super::tally::Tally;
 use crate::store::StoreError;
 
@@ -179,20 +180,19 @@ pub(super) fn open<E: Engine>(
         guarded::<E, _, _>(|| create::<E>(dir, &home, options)).map_err(refused)?;
     }
     let engine = guarded::<E, _, _>(|| E::open(&home, options)).map_err(refused)?;
-    check_format(&engine, dir)?;
-    let (tally, mark, doubt) = match hold_against_mark(&engine, dir, purpose) {
-        Ok((tally, mark)) => (tally, Some(mark), None),
-        Err(OpenError::Damaged { detail, .. }) if purpose == For::Looking => {
-            (kept_tally(&engine, dir).unwrap_or_default(), None, Some(detail))
+    let (tally, mark, doubt) = match check(&engine, dir, purpose) {
+        Ok(checked) => checked,
+        Err(error) => {
+            discard(engine);
+            return Err(error);
         }
-        Err(error) => return Err(error),
     };
-    sync_dir(dir).map_err(|error| refused(error.into()))?;
     // The entry of the directory itself lies in its parent, which may be out of reach.
     let _ = dir.canonicalize().map(|dir| dir.parent().map(sync_dir));
     let database = Database {
         dir: dir.to_owned(),
-        engine,
+        options,
+        engine: Slot::with(engine),
         changing: RwLock::new(()),
         _lock: lock,
     };
@@ -202,6 +202,54 @@ pub(super) fn open<E: Engine>(
         mark,
         doubt,
     })
+}
+
+/// What is known of a database that was opened.
+type Checked = (Tally, Option<Mark>, Option<String>);
+
+/// Whether it is what it was when somebody last wrote to it.
+fn check<E: Engine>(engine: &E, dir: &Path, purpose: For) -> Result<Checked, OpenError> {
+    check_format(engine, dir)?;
+    let checked = match hold_against_mark(engine, dir, purpose) {
+        Ok((tally, mark)) => (tally, Some(mark), None),
+        Err(OpenError::Damaged { detail, .. }) if purpose == For::Looking => {
+            (kept_tally(engine, dir).unwrap_or_default(), None, Some(detail))
+        }
+        Err(error) => return Err(error),
+    };
+    sync_dir(dir).map_err(|error| OpenError::of_engine(dir, error.into()))?;
+    Ok(checked)
+}
+
+/// Opens a database again after something could not be written: the engine that failed is let go of, and what is on disk is
+/// held to all that it is held to at a start. Until it is certain that there is room, the old one is kept, for those who read.
+pub(super) fn again<E: Engine>(database: &Database<E>) -> Result<(Tally, Mark), OpenError> {
+    let Database { dir, options, .. } = database;
+    let refused = |error| OpenError::of_engine(dir, error);
+    try_room(dir).map_err(|error| refused(EngineError::Io(error)))?;
+    if let Some(failed) = database.engine.take().map_err(refused)? {
+        discard(failed);
+    }
+    let home = dir.join(E::NAME);
+    if !home.exists() {
+        return Err(OpenError::Missing {
+            dir: dir.clone(),
+            wanted: E::NAME,
+            beside: dir.join(mark::FILE),
+        });
+    }
+    let engine = guarded::<E, _, _>(|| E::open(&home, *options)).map_err(refused)?;
+    match check(&engine, dir, For::Use) {
+        Ok((tally, Some(mark), _)) => {
+            database.engine.put(engine);
+            Ok((tally, mark))
+        }
+        Ok(_) => unreachable!("who wants to use it gets its mark or an error"),
+        Err(error) => {
+            discard(engine);
+            Err(error)
+        }
+    }
 }
 
 /// An empty store in place of one that is missing would be the silent loss of everything.

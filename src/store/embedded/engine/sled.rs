@@ -106,7 +106,7 @@ impl Engine for Sled {
     }
 
     fn close(self) -> Result<(), EngineError> {
-        self.sync()?;
+        let synced = self.sync();
         let Self { trees, db, log, .. } = self;
         drop((trees, db));
         // sled's threads let go a moment later: until then the files are not at rest.
@@ -116,7 +116,7 @@ impl Engine for Sled {
                 _ => break,
             }
         }
-        Ok(())
+        synced
     }
 }
 
