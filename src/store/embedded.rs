@@ -23,6 +23,7 @@ pub(crate) mod files;
 mod mark;
 mod open;
 mod record;
+mod rest;
 mod slot;
 mod snapshot;
 mod tally;
@@ -93,11 +94,10 @@ impl<E: Engine> EmbeddedStore<E> {
     fn open_for(purpose: For, dir: &Path, options: Options) -> Result<Self, OpenError> {
         let opened = open::open(dir, options, open::lock(dir)?, purpose)?;
         let database = Arc::new(opened.database);
-        let writer =
-            Writer::start(Arc::clone(&database), opened.tally, opened.mark).map_err(|cause| OpenError::Io {
-                dir: dir.to_owned(),
-                cause,
-            })?;
+        let writer = Writer::start(Arc::clone(&database), opened.standing).map_err(|cause| OpenError::Io {
+            dir: dir.to_owned(),
+            cause,
+        })?;
         Ok(Self {
             dir: dir.to_owned(),
             writer,

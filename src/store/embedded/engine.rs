@@ -38,7 +38,7 @@ pub trait Engine: Send + Sync + Sized + 'static {
     fn create(home: &Path, options: Options) -> Result<Self, EngineError>;
 
     /// Opens the database that is in the directory `home`.
-    fn open(home: &Path, options: Options) -> Result<Self, EngineError>;
+    fn open(home: &Path, options: Options, files: Files) -> Result<Self, EngineError>;
 
     /// The record under `key`.
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Self::Value>, EngineError>;
@@ -55,6 +55,15 @@ pub trait Engine: Send + Sync + Sized + 'static {
 
     /// Puts on disk what is not yet, and lets go of the files, of these also if it fails. What is frozen may become unreadable.
     fn close(self) -> Result<(), EngineError>;
+}
+
+/// What is known of the files of a database that is to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// They are byte for byte as the database left them when it was closed.
+    AtRest,
+    /// They may have been left in the midst of a write, or be damaged.
+    Unknown,
 }
 
 /// One record put in place of whatever was there, or removed.

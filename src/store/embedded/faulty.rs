@@ -1,4 +1,4 @@
-//! What becomes of a store that could not be written, by engines that fail when they are told to.
+//! What becomes of a store that could not be written, and when one is looked through: by engines that fail when they are told to.
 
 use std::fs;
 use std::io;
@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::engine::{Engine, EngineError, Frozen, Range, Visit, Write, sled::Sled};
+use super::engine::{Engine, EngineError, Files, Frozen, Range, Visit, Write, sled::Sled};
 use super::record::Tree;
-use super::{EmbeddedStore, Options};
+use super::{EmbeddedStore, OpenError, Options};
 use crate::clock::Timestamp;
 use crate::store::conformance::block_on;
 use crate::store::{Sections, SnapshotStore, Store, StoreError, UserStore, VerifyStore};
@@ -32,6 +32,8 @@ enum Fault {
     Answer,
     /// It cannot be opened.
     Open,
+    /// Records cannot be walked through.
+    Walk,
 }
 
 impl Fault {
@@ -40,6 +42,7 @@ impl Fault {
             Self::Commit => "fault-commit",
             Self::Answer => "fault-answer",
             Self::Open => "fault-open",
+            Self::Walk => "fault-walk",
         }
     }
 
@@ -84,9 +87,9 @@ impl<E: Engine> Engine for Faulty<E> {
         Ok(Self::over(E::create(home, options)?, home))
     }
 
-    fn open(home: &Path, options: Options) -> Result<Self, EngineError> {
+    fn open(home: &Path, options: Options, files: Files) -> Result<Self, EngineError> {
         Fault::Open.strikes(home.parent().unwrap())?;
-        Ok(Self::over(E::open(home, options)?, home))
+        Ok(Self::over(E::open(home, options, files)?, home))
     }
 
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Self::Value>, EngineError> {
@@ -94,6 +97,7 @@ impl<E: Engine> Engine for Faulty<E> {
     }
 
     fn range(&self, tree: Tree, range: Range<'_>, backwards: bool, visit: Visit<'_>) -> Result<(), StoreError> {
+        Fault::Walk.strikes(&self.dir)?;
         self.engine.range(tree, range, backwards, visit)
     }
 
@@ -260,6 +264,101 @@ fn a_store_that_is_closed_meanwhile_says_so_and_loses_nothing<E: Engine>() {
     reopened.is_whole(1);
 }
 
+/// A copy of the store in `dir`, as a crash would leave it if it is open.
+fn copy(dir: &Path) -> tempfile::TempDir {
+    fn copy_into(from: &Path, to: &Path) {
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let target = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                fs::create_dir(&target).unwrap();
+                copy_into(&entry.path(), &target);
+            } else {
+                fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+    let copy = tempfile::tempdir().unwrap();
+    copy_into(dir, copy.path());
+    copy
+}
+
+/// Whether the store in `dir` is opened without a look at every record; how it stands afterwards is as before.
+fn opens_at_once<E: Engine>(dir: &Path) -> bool {
+    let copy = copy(dir);
+    Fault::Walk.begins(copy.path());
+    match EmbeddedStore::<Faulty<E>>::open(copy.path(), Options::default()) {
+        Ok(_) => true,
+        Err(OpenError::Damaged { .. }) => false,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn only_what_was_closed_and_left_alone_is_not_looked_through<E: Engine>() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open::<E>(dir.path());
+    block_on(store.create(&user(1, "juliet"))).unwrap();
+    assert!(!opens_at_once::<E>(dir.path()), "after a crash");
+    block_on(store.close()).unwrap();
+    assert!(opens_at_once::<E>(dir.path()), "after close()");
+    drop(store);
+    for _ in 0..3 {
+        assert!(opens_at_once::<E>(dir.path()));
+        let store = open::<E>(dir.path());
+        block_on(store.find(id(1))).unwrap().unwrap();
+        drop(store);
+    }
+    assert!(opens_at_once::<E>(dir.path()), "after a life without a change");
+    let store = open::<E>(dir.path());
+    block_on(store.create(&user(2, "romeo"))).unwrap();
+    assert!(!opens_at_once::<E>(dir.path()), "after another crash");
+    drop(store);
+    assert!(opens_at_once::<E>(dir.path()), "after it was dropped");
+}
+
+fn whatever_happens_to_a_store_that_was_closed_leads_to_a_look<E: Engine>() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open::<E>(dir.path());
+    block_on(store.create(&user(1, "juliet"))).unwrap();
+    drop(store);
+    let mut files: Vec<_> = fs::read_dir(dir.path().join(E::NAME))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for path in files {
+        let whole = fs::read(&path).unwrap();
+        for at in (0..whole.len()).step_by((whole.len() / 5).max(1)) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            fs::write(&path, &bytes).unwrap();
+            assert!(!would_trust::<E>(dir.path()), "byte {at} of {} flipped", path.display());
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(!would_trust::<E>(dir.path()), "{} cut to {at}", path.display());
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    assert!(would_trust::<E>(dir.path()));
+}
+
+fn would_trust<E: Engine>(dir: &Path) -> bool {
+    super::open::files_of(dir, &dir.join(E::NAME)) == Files::AtRest
+}
+
+fn who_only_looks_vouches_for_nothing<E: Engine>() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open::<E>(dir.path());
+    block_on(store.create(&user(1, "juliet"))).unwrap();
+    let crashed = copy(dir.path());
+    drop(store);
+    for (dir, at_once) in [(dir, true), (crashed, false)] {
+        drop(EmbeddedStore::<E>::open_to_look(dir.path(), Options::default()).unwrap());
+        assert_eq!(opens_at_once::<E>(dir.path()), at_once);
+    }
+}
+
 macro_rules! of_each_engine {
     ($($name:ident)*) => {
         mod sled {
@@ -280,4 +379,7 @@ of_each_engine! {
     a_store_that_cannot_be_opened_again_is_unavailable_until_it_can
     a_snapshot_is_had_again_and_an_old_one_stops_nothing
     a_store_that_is_closed_meanwhile_says_so_and_loses_nothing
+    only_what_was_closed_and_left_alone_is_not_looked_through
+    whatever_happens_to_a_store_that_was_closed_leads_to_a_look
+    who_only_looks_vouches_for_nothing
 }

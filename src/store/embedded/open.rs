@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use super::database::Database;
-use super::engine::{Engine, EngineError, Write, discard, guarded};
+use super::engine::{Engine, EngineError, Files, Write, discard, guarded};
 use super::files::{make_private, sync_all, sync_dir, try_room};
-use super::mark::{self, Mark};
+use super::mark::{self, Mark, Marked};
 use super::record::{Tree, meta, payload, seal, unseal};
+use super::rest::Rest;
 use super::slot::Slot;
 use super::tally::Tally;
 use crate::store::StoreError;
 
 /// The version of the whole layout: trees, keys, and what is in the records.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// Settings of an [`EmbeddedStore`](super::EmbeddedStore).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,17 +150,24 @@ pub(super) fn is_locked(dir: &Path) -> bool {
 /// A database that was opened, and how far it has come.
 pub(super) struct Opened<E> {
     pub(super) database: Database<E>,
+    pub(super) standing: Standing,
+    /// What is wrong with it, and would have refused one who wants to use it.
+    pub(super) doubt: Option<String>,
+}
+
+/// How far a database has come.
+pub(super) struct Standing {
     pub(super) tally: Tally,
     /// `None` if there is no sound one, which is no obstacle to one who only wants to look.
     pub(super) mark: Option<Mark>,
-    /// What is wrong with it, and would have refused one who wants to use it.
-    pub(super) doubt: Option<String>,
+    /// Whether every record is known to be sound and there, so that the next start may trust what this one leaves.
+    pub(super) whole: bool,
 }
 
 /// Who opens a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum For {
-    /// Who uses it: every record is looked at, and damage is an error.
+    /// Who uses it: every record is looked at unless its files are at rest, and damage is an error.
     Use,
     /// Who wants to know what is wrong with it.
     Looking,
@@ -179,14 +187,8 @@ pub(super) fn open<E: Engine>(
         refuse_to_replace::<E>(dir)?;
         guarded::<E, _, _>(|| create::<E>(dir, &home, options)).map_err(refused)?;
     }
-    let engine = guarded::<E, _, _>(|| E::open(&home, options)).map_err(refused)?;
-    let (tally, mark, doubt) = match check(&engine, dir, purpose) {
-        Ok(checked) => checked,
-        Err(error) => {
-            discard(engine);
-            return Err(error);
-        }
-    };
+    let files = files_of(dir, &home);
+    let (engine, standing, doubt) = open_engine(dir, options, files, purpose)?;
     // The entry of the directory itself lies in its parent, which may be out of reach.
     let _ = dir.canonicalize().map(|dir| dir.parent().map(sync_dir));
     let database = Database {
@@ -198,22 +200,66 @@ pub(super) fn open<E: Engine>(
     };
     Ok(Opened {
         database,
-        tally,
-        mark,
+        standing,
         doubt,
     })
 }
 
-/// What is known of a database that was opened.
-type Checked = (Tally, Option<Mark>, Option<String>);
+/// What is known of the files in `home`. To be asked before anything writes to them.
+pub(super) fn files_of(dir: &Path, home: &Path) -> Files {
+    let left = Mark::open(dir).ok().flatten().and_then(|(_, marked)| marked.rest);
+    // Whatever keeps them from being read will be met again when they are opened.
+    match left {
+        Some(left) if Rest::of(home).is_ok_and(|found| found == left) => Files::AtRest,
+        _ => Files::Unknown,
+    }
+}
 
-/// Whether it is what it was when somebody last wrote to it.
-fn check<E: Engine>(engine: &E, dir: &Path, purpose: For) -> Result<Checked, OpenError> {
+/// Opens the engine, and makes sure that it is what it was when somebody last wrote to it.
+fn open_engine<E: Engine>(
+    dir: &Path,
+    options: Options,
+    files: Files,
+    purpose: For,
+) -> Result<(E, Standing, Option<String>), OpenError> {
+    let home = dir.join(E::NAME);
+    // Who looks wants to hear what the engine has to say too.
+    let trusted = if purpose == For::Use { files } else { Files::Unknown };
+    let engine =
+        guarded::<E, _, _>(|| E::open(&home, options, trusted)).map_err(|error| OpenError::of_engine(dir, error))?;
+    match check(&engine, dir, files, purpose) {
+        Ok((standing, doubt)) => Ok((engine, standing, doubt)),
+        Err(error) => {
+            discard(engine);
+            Err(error)
+        }
+    }
+}
+
+fn check<E: Engine>(
+    engine: &E,
+    dir: &Path,
+    files: Files,
+    purpose: For,
+) -> Result<(Standing, Option<String>), OpenError> {
     check_format(engine, dir)?;
-    let checked = match hold_against_mark(engine, dir, purpose) {
-        Ok((tally, mark)) => (tally, Some(mark), None),
+    let looks = purpose == For::Use && files == Files::Unknown;
+    let checked = match hold_against_mark(engine, dir, looks) {
+        Ok((tally, mark)) => {
+            let standing = Standing {
+                tally,
+                mark: Some(mark),
+                whole: looks || files == Files::AtRest,
+            };
+            (standing, None)
+        }
         Err(OpenError::Damaged { detail, .. }) if purpose == For::Looking => {
-            (kept_tally(engine, dir).unwrap_or_default(), None, Some(detail))
+            let standing = Standing {
+                tally: kept_tally(engine, dir).unwrap_or_default(),
+                mark: None,
+                whole: false,
+            };
+            (standing, Some(detail))
         }
         Err(error) => return Err(error),
     };
@@ -223,33 +269,30 @@ fn check<E: Engine>(engine: &E, dir: &Path, purpose: For) -> Result<Checked, Ope
 
 /// Opens a database again after something could not be written: the engine that failed is let go of, and what is on disk is
 /// held to all that it is held to at a start. Until it is certain that there is room, the old one is kept, for those who read.
-pub(super) fn again<E: Engine>(database: &Database<E>) -> Result<(Tally, Mark), OpenError> {
+pub(super) fn again<E: Engine>(database: &Database<E>) -> Result<Standing, OpenError> {
     let Database { dir, options, .. } = database;
     let refused = |error| OpenError::of_engine(dir, error);
     try_room(dir).map_err(|error| refused(EngineError::Io(error)))?;
     if let Some(failed) = database.engine.take().map_err(refused)? {
         discard(failed);
     }
-    let home = dir.join(E::NAME);
-    if !home.exists() {
+    if !dir.join(E::NAME).exists() {
         return Err(OpenError::Missing {
             dir: dir.clone(),
             wanted: E::NAME,
             beside: dir.join(mark::FILE),
         });
     }
-    let engine = guarded::<E, _, _>(|| E::open(&home, *options)).map_err(refused)?;
-    match check(&engine, dir, For::Use) {
-        Ok((tally, Some(mark), _)) => {
-            database.engine.put(engine);
-            Ok((tally, mark))
-        }
-        Ok(_) => unreachable!("who wants to use it gets its mark or an error"),
-        Err(error) => {
-            discard(engine);
-            Err(error)
-        }
-    }
+    let (engine, standing, _) = open_engine(dir, *options, Files::Unknown, For::Use)?;
+    database.engine.put(engine);
+    Ok(standing)
+}
+
+/// Says for the next start what a database that has been closed is left with.
+pub(super) fn leave<E: Engine>(dir: &Path, tally: &Tally, mark: &mut Mark) -> io::Result<()> {
+    let home = dir.join(E::NAME);
+    sync_all(&home)?;
+    mark.leave(tally, Rest::of(&home)?)
 }
 
 /// An empty store in place of one that is missing would be the silent loss of everything.
@@ -311,15 +354,15 @@ fn create<E: Engine>(dir: &Path, home: &Path, options: Options) -> Result<(), En
     Ok(sync_dir(dir)?)
 }
 
-/// Looks at every record unless only [`For::Looking`], and makes sure that none is missing and that the store has not gone
-/// back behind what was acknowledged.
-fn hold_against_mark<E: Engine>(engine: &E, dir: &Path, purpose: For) -> Result<(Tally, Mark), OpenError> {
+/// Looks at every record if it is to, and makes sure that none is missing; and in any case that the store has not gone back
+/// behind what was acknowledged.
+fn hold_against_mark<E: Engine>(engine: &E, dir: &Path, looks: bool) -> Result<(Tally, Mark), OpenError> {
     let damaged = |detail: String| OpenError::Damaged {
         dir: dir.to_owned(),
         detail,
     };
     let kept = kept_tally(engine, dir)?;
-    if purpose == For::Use {
+    if looks {
         let counted = guarded::<E, _, _>(|| count(engine)).map_err(|error| damaged(error.to_string()))?;
         if let Some(disagreement) = kept.disagreement(&counted) {
             return Err(damaged(disagreement));
@@ -329,7 +372,7 @@ fn hold_against_mark<E: Engine>(engine: &E, dir: &Path, purpose: For) -> Result<
         Ok(found) => found,
         Err(error) => return Err(damaged(format!("its mark {}: {error}", dir.join(mark::FILE).display()))),
     };
-    let Some((mut mark, marked)) = marked else {
+    let Some((mut mark, Marked { tally: marked, .. })) = marked else {
         // The store is made before its mark; nothing is acknowledged before both are there.
         if kept.transactions > 0 {
             let detail = format!("its mark {} is missing", dir.join(mark::FILE).display());
@@ -420,13 +463,13 @@ mod tests {
 
     #[test]
     fn another_format_is_refused() {
-        let other = seal(Tree::Meta, meta::FORMAT, &3_u64);
+        let other = seal(Tree::Meta, meta::FORMAT, &4_u64);
         let error = reopen_with_format(Some(other));
-        assert!(matches!(error, OpenError::Format { found: 3, .. }), "{error}");
+        assert!(matches!(error, OpenError::Format { found: 4, .. }), "{error}");
         assert!(
             error
                 .to_string()
-                .contains("has format 3, and this shild reads format 2 only"),
+                .contains("has format 4, and this shild reads format 3 only"),
             "{error}"
         );
     }

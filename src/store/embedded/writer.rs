@@ -17,10 +17,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::change::Change;
 use super::database::Database;
 use super::engine::{Engine, EngineError, Frozen, Write, discard, guarded};
-use super::mark::Mark;
-use super::open;
+use super::open::{self, Standing};
 use super::record::Tree;
-use super::tally::Tally;
 use super::transaction::{Changed, Transaction};
 use crate::store::StoreError;
 
@@ -70,18 +68,17 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start<E: Engine>(database: Arc<Database<E>>, tally: Tally, mark: Option<Mark>) -> io::Result<Self> {
+    pub(super) fn start<E: Engine>(database: Arc<Database<E>>, standing: Standing) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE_LEN);
         let (ended, end) = watch::channel(Ok(()));
-        let changes = Arc::new(AtomicU64::new(tally.changes));
+        let changes = Arc::new(AtomicU64::new(standing.tally.changes));
         let told = Arc::clone(&changes);
         let thread = thread::Builder::new()
             .name(format!("shild-{}", E::NAME))
             .spawn(move || {
                 let outcome = Worker {
                     database,
-                    tally,
-                    mark,
+                    standing,
                     changes: told,
                     halted: None,
                 }
@@ -151,9 +148,7 @@ impl Drop for Writer {
 struct Worker<E> {
     database: Arc<Database<E>>,
     /// As of the last transaction.
-    tally: Tally,
-    /// `None` only where somebody wants to look at a damaged store.
-    mark: Option<Mark>,
+    standing: Standing,
     changes: Arc<AtomicU64>,
     /// `Some` until the database could be opened again: what it has in memory may differ from what is on disk.
     halted: Option<Halt>,
@@ -245,15 +240,14 @@ impl<E: Engine> Worker<E> {
         };
         let start = Instant::now();
         // One without a mark is only looked at.
-        if start < halt.next_try || self.mark.is_none() {
+        if start < halt.next_try || self.standing.mark.is_none() {
             return Err(halt.error());
         }
         match open::again(&self.database) {
-            Ok((tally, mark)) => {
+            Ok(standing) => {
                 log::warn!("the store was opened again and is written again");
-                self.tally = tally;
-                self.mark = Some(mark);
-                self.changes.store(tally.changes, Ordering::Relaxed);
+                self.changes.store(standing.tally.changes, Ordering::Relaxed);
+                self.standing = standing;
                 self.halted = None;
                 Ok(())
             }
@@ -273,7 +267,7 @@ impl<E: Engine> Worker<E> {
     /// All of these in one transaction, and on disk, and marked.
     fn commit(&mut self, changes: &[Change]) -> Result<Vec<Answer>, EngineError> {
         let tx = Transaction::over(&*self.database);
-        let mut tally = self.tally;
+        let mut tally = self.standing.tally;
         let mut results = Vec::with_capacity(changes.len());
         for change in changes {
             let before = tx.writes();
@@ -301,10 +295,10 @@ impl<E: Engine> Worker<E> {
             tally.transactions += 1;
             writes.push(tally.write());
             self.database.commit(&writes)?;
-            if let Some(mark) = &mut self.mark {
+            if let Some(mark) = &mut self.standing.mark {
                 mark.set(&tally)?;
             }
-            self.tally = tally;
+            self.standing.tally = tally;
             self.changes.store(tally.changes, Ordering::Relaxed);
         }
         Ok(results)
@@ -325,10 +319,17 @@ impl<E: Engine> Worker<E> {
             }
             return Err(halt.error());
         }
-        match engine {
-            Ok(Some(engine)) => Ok(guarded::<E, _, EngineError>(|| engine.close())?),
-            // Somebody still reads: it is closed when the store is dropped.
-            Ok(None) | Err(_) => Ok(()),
+        // Or somebody still reads: it is closed when the store is dropped, and looked through at the next start.
+        let Ok(Some(engine)) = engine else { return Ok(()) };
+        guarded::<E, _, EngineError>(|| engine.close())?;
+        let Standing { tally, mark, whole } = self.standing;
+        if let Some(mut mark) = mark.filter(|_| whole)
+            && let Err(error) = open::leave::<E>(&self.database.dir, &tally, &mut mark)
+        {
+            log::warn!(
+                "the next start looks at every record of the store, since this one cannot vouch for them: {error}"
+            );
         }
+        Ok(())
     }
 }

@@ -19,7 +19,7 @@ use ::sled::transaction::{ConflictableTransactionResult, TransactionError, Trans
 
 use self::copy::TreeCopy;
 use self::pending::{Pending, Walk};
-use super::{Engine, EngineError, Frozen, Range, Visit, Write};
+use super::{Engine, EngineError, Files, Frozen, Range, Visit, Write};
 use crate::store::StoreError;
 use crate::store::embedded::Options;
 use crate::store::embedded::files::sync_all;
@@ -51,10 +51,10 @@ impl Engine for Sled {
     type Value = ::sled::IVec;
 
     fn create(home: &Path, options: Options) -> Result<Self, EngineError> {
-        Self::open(home, options)
+        Self::open(home, options, Files::Unknown)
     }
 
-    fn open(home: &Path, options: Options) -> Result<Self, EngineError> {
+    fn open(home: &Path, options: Options, _: Files) -> Result<Self, EngineError> {
         remove_unfinished_snapshots(home)?;
         let (db, trees) = open_database(home, options)?;
         let sled = Self {
