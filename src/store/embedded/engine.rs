@@ -31,6 +31,9 @@ pub trait Engine: Send + Sync + Sized + 'static {
     /// Its name: of its directory in the data directory, and where people read it.
     const NAME: &'static str;
 
+    /// The file in its directory that it has locked as long as anything of it writes there.
+    const LOCKED: &'static str;
+
     /// A record as it hands it out.
     type Value: AsRef<[u8]>;
 

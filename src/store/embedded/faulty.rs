@@ -55,9 +55,10 @@ impl Fault {
     }
 
     fn strikes(self, dir: &Path) -> Result<(), EngineError> {
-        match dir.join(self.name()).exists() {
-            true => Err(EngineError::Io(io::ErrorKind::StorageFull.into())),
-            false => Ok(()),
+        if dir.join(self.name()).exists() {
+            Err(EngineError::Io(io::ErrorKind::StorageFull.into()))
+        } else {
+            Ok(())
         }
     }
 }
@@ -80,6 +81,8 @@ impl<E: Engine> Faulty<E> {
 
 impl<E: Engine> Engine for Faulty<E> {
     const NAME: &'static str = E::NAME;
+
+    const LOCKED: &'static str = E::LOCKED;
 
     type Value = E::Value;
 
@@ -159,7 +162,7 @@ impl<E: Engine> Broken<E> {
     }
 
     /// It has all it should, and no contradiction, now and when it is opened by somebody else.
-    fn is_whole(self, users: u64) {
+    fn stays_whole(self, users: u64) {
         let Self { dir, store } = self;
         let sound = |store: &EmbeddedStore<Faulty<E>>| {
             let found = block_on(store.verify(Arc::new(|_, _| {}))).unwrap();
@@ -190,7 +193,7 @@ fn a_store_writes_again_by_itself_once_it_can<E: Engine>() {
     assert!(!broken.has(2), "what failed was not made");
     block_on(broken.store.create(&user(2, "romeo"))).unwrap();
     block_on(broken.store.create(&user(3, "mercutio"))).unwrap();
-    broken.is_whole(3);
+    broken.stays_whole(3);
 }
 
 fn a_change_that_was_made_although_it_failed_counts<E: Engine>() {
@@ -203,7 +206,7 @@ fn a_change_that_was_made_although_it_failed_counts<E: Engine>() {
         broken.store.changes() > before,
         "a snapshot without it would not be the last"
     );
-    broken.is_whole(2);
+    broken.stays_whole(2);
 }
 
 fn a_store_that_cannot_be_opened_again_is_unavailable_until_it_can<E: Engine>() {
@@ -226,7 +229,7 @@ fn a_store_that_cannot_be_opened_again_is_unavailable_until_it_can<E: Engine>() 
     Fault::Open.ends(broken.dir.path());
     broken.goes_on();
     assert!(broken.has(1));
-    broken.is_whole(1);
+    broken.stays_whole(1);
 }
 
 fn a_snapshot_is_had_again_and_an_old_one_stops_nothing<E: Engine>() {
@@ -250,7 +253,7 @@ fn a_snapshot_is_had_again_and_an_old_one_stops_nothing<E: Engine>() {
     };
     assert_eq!(block_on(snapshot.next_users()).unwrap(), [user(1, "juliet")]);
     drop((held, snapshot));
-    broken.is_whole(1);
+    broken.stays_whole(1);
 }
 
 fn a_store_that_is_closed_meanwhile_says_so_and_loses_nothing<E: Engine>() {
@@ -261,7 +264,7 @@ fn a_store_that_is_closed_meanwhile_says_so_and_loses_nothing<E: Engine>() {
     let store = Arc::new(open::<E>(dir.path()));
     let reopened = Broken { dir, store };
     assert!(reopened.has(1));
-    reopened.is_whole(1);
+    reopened.stays_whole(1);
 }
 
 /// A copy of the store in `dir`, as a crash would leave it if it is open.

@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 
 use super::database::Database;
 use super::engine::{Engine, EngineError, Files, Write, discard, guarded};
-use super::files::{make_private, sync_all, sync_dir, try_room};
+use super::files::{self, make_private, sync_all, sync_dir};
 use super::mark::{self, Mark, Marked};
 use super::record::{Tree, meta, payload, seal, unseal};
 use super::rest::Rest;
@@ -144,7 +144,7 @@ pub(crate) fn lock(dir: &Path) -> Result<Arc<File>, OpenError> {
 
 /// Whether a process has locked the directory.
 pub(super) fn is_locked(dir: &Path) -> bool {
-    File::open(dir.join("lock")).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    files::is_locked(&dir.join("lock"))
 }
 
 /// A database that was opened, and how far it has come.
@@ -272,25 +272,39 @@ fn check<E: Engine>(
 pub(super) fn again<E: Engine>(database: &Database<E>) -> Result<Standing, OpenError> {
     let Database { dir, options, .. } = database;
     let refused = |error| OpenError::of_engine(dir, error);
-    try_room(dir).map_err(|error| refused(EngineError::Io(error)))?;
+    files::try_room(dir).map_err(|error| refused(EngineError::Io(error)))?;
     if let Some(failed) = database.engine.take().map_err(refused)? {
         discard(failed);
     }
-    if !dir.join(E::NAME).exists() {
+    let home = dir.join(E::NAME);
+    if !home.exists() {
         return Err(OpenError::Missing {
             dir: dir.clone(),
             wanted: E::NAME,
             beside: dir.join(mark::FILE),
         });
     }
+    let_go::<E>(&home)
+        .and_then(|()| files::write_again(&home))
+        .map_err(|error| refused(EngineError::Io(error)))?;
     let (engine, standing, _) = open_engine(dir, *options, Files::Unknown, For::Use)?;
     database.engine.put(engine);
     Ok(standing)
 }
 
+/// That nothing of the engine writes to its files any more.
+fn let_go<E: Engine>(home: &Path) -> io::Result<()> {
+    if files::is_locked(&home.join(E::LOCKED)) {
+        Err(io::Error::other("the database has not let go of its files yet"))
+    } else {
+        Ok(())
+    }
+}
+
 /// Says for the next start what a database that has been closed is left with.
 pub(super) fn leave<E: Engine>(dir: &Path, tally: &Tally, mark: &mut Mark) -> io::Result<()> {
     let home = dir.join(E::NAME);
+    let_go::<E>(&home)?;
     sync_all(&home)?;
     mark.leave(tally, Rest::of(&home)?)
 }

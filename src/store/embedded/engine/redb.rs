@@ -34,6 +34,8 @@ struct View {
 impl Engine for Redb {
     const NAME: &'static str = "redb";
 
+    const LOCKED: &'static str = FILE;
+
     type Value = Record;
 
     fn create(home: &Path, options: Options) -> Result<Self, EngineError> {

@@ -30,6 +30,9 @@ use crate::store::embedded::record::Tree;
 const LOCK_TRIES: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
+/// The name of its log.
+const FILE: &str = "db";
+
 /// The embedded database sled.
 pub struct Sled {
     /// In the order of [`Tree::ALL`].
@@ -48,6 +51,8 @@ pub struct Sled {
 impl Engine for Sled {
     const NAME: &'static str = "sled";
 
+    const LOCKED: &'static str = FILE;
+
     type Value = ::sled::IVec;
 
     fn create(home: &Path, options: Options) -> Result<Self, EngineError> {
@@ -61,7 +66,7 @@ impl Engine for Sled {
             trees,
             pending: RwLock::default(),
             db,
-            log: File::options().read(true).write(true).open(home.join("db"))?,
+            log: File::options().read(true).write(true).open(home.join(FILE))?,
             blobs: home.join("blobs"),
             synced_blobs: Mutex::new(BTreeSet::new()),
         };
