@@ -4,7 +4,9 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
+use std::thread;
 
 use super::database::Database;
 use super::engine::{Engine, EngineError, Files, Write, discard, guarded};
@@ -377,7 +379,7 @@ fn hold_against_mark<E: Engine>(engine: &E, dir: &Path, looks: bool) -> Result<(
     };
     let kept = kept_tally(engine, dir)?;
     if looks {
-        let counted = guarded::<E, _, _>(|| count(engine)).map_err(|error| damaged(error.to_string()))?;
+        let counted = count(engine).map_err(|error| damaged(error.to_string()))?;
         if let Some(disagreement) = kept.disagreement(&counted) {
             return Err(damaged(disagreement));
         }
@@ -422,17 +424,32 @@ fn kept_tally<E: Engine>(engine: &E, dir: &Path) -> Result<Tally, OpenError> {
     unseal(Tree::Meta, meta::TALLY, record.as_ref()).map_err(|error| damaged(error.to_string()))
 }
 
-/// Counts the records, each of which must be sound.
+/// Counts the records, each of which must be sound, two trees at a time.
 fn count<E: Engine>(engine: &E) -> Result<Tally, StoreError> {
-    let mut tally = Tally::default();
-    for tree in Tree::ALL {
-        engine.range(tree, (Bound::Unbounded, Bound::Unbounded), false, &mut |key, record| {
-            payload(tree, key, record)?;
-            tally.add(tree, key, record);
-            Ok(true)
-        })?;
-    }
-    Ok(tally)
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Tally, StoreError> {
+        let mut tally = Tally::default();
+        while let Some(&tree) = Tree::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+            guarded::<E, _, StoreError>(|| {
+                engine.range(tree, (Bound::Unbounded, Bound::Unbounded), false, &mut |key, record| {
+                    payload(tree, key, record)?;
+                    tally.add(tree, key, record);
+                    Ok(true)
+                })
+            })?;
+        }
+        Ok(tally)
+    };
+    thread::scope(|scope| {
+        // Where no thread can be had, one does it all.
+        let helper = thread::Builder::new().spawn_scoped(scope, work);
+        let mut tally = work()?;
+        if let Ok(helper) = helper {
+            let panicked = |_| StoreError::Unavailable("a thread panicked".to_owned());
+            tally.add_all(&helper.join().map_err(panicked)??);
+        }
+        Ok(tally)
+    })
 }
 
 /// Refuses another format.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 /// Files are read in pieces of this size, each by whichever thread is free. It has part in the checksum.
 const PIECE: u64 = 4 << 20;
 
-/// Bytes that are read at once.
-const BUFFER: usize = 256 << 10;
+/// Bytes that are read at once: they stay in the processor's own memory.
+const BUFFER: usize = 64 << 10;
 
 /// More threads than that are not faster than the memory.
 const MAX_THREADS: usize = 4;
@@ -88,7 +88,10 @@ fn checksums(pieces: &[(&Path, u64)]) -> io::Result<Vec<u32>> {
                 done.push((at, checksum(path, *from, &mut buffer)?));
             }
         };
-        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        // Where no more threads can be had, fewer do it all.
+        let helpers: Vec<_> = (1..threads)
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
         let mut done = work()?;
         for helper in helpers {
             done.extend(helper.join().map_err(|_| io::Error::other("a thread panicked"))??);

@@ -36,6 +36,14 @@ impl Tally {
         }
     }
 
+    /// All these records are there too.
+    pub(super) fn add_all(&mut self, other: &Self) {
+        for (here, there) in self.records.iter_mut().zip(other.records) {
+            *here = here.wrapping_add(there);
+        }
+        self.digest = self.digest.wrapping_add(other.digest);
+    }
+
     /// The write that keeps it.
     pub(super) fn write(&self) -> Write {
         Write {
