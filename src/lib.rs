@@ -29,6 +29,7 @@ mod origin;
 pub mod password;
 mod patch;
 mod ready;
+mod request_ids;
 mod reset;
 mod routes;
 mod secret;
