@@ -100,10 +100,8 @@ pub(super) fn look(bytes: &[u8]) -> Head {
 }
 
 fn check(request: &httparse::Request<'_, '_>, head: &[u8]) -> Result<Body, Refusal> {
-    // A lone line feed ends a line for some readers, and not for others. Counted, since that is quicker than to look for one.
-    let line_feeds = head.iter().filter(|byte| **byte == b'\n').count();
-    let line_ends = head.windows(2).filter(|pair| *pair == b"\r\n").count();
-    if line_feeds != line_ends {
+    // A lone line feed ends a line for some readers, and not for others.
+    if memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r') {
         return Err(Refusal::Malformed);
     }
     if request.path.is_some_and(|path| path.len() > MAX_TARGET) {
