@@ -47,6 +47,10 @@ impl Shild {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            let ended = self.background_ended.lock().await;
+            if *ended {
+                return;
+            }
             self.step(&mut rounds).await;
         }
     }

@@ -134,24 +134,37 @@ impl Shild {
     /// only after it is stored, so that no token is signed by a key that a crash could lose.
     async fn change_keys(
         &self,
-        change: impl FnOnce(&Keyring, Timestamp, &dyn Random, &SealingKey) -> Option<Keyring>,
+        mut change: impl FnMut(&Keyring, Timestamp, &dyn Random, &SealingKey) -> Option<Keyring>,
     ) -> Result<(), Error> {
         let _one_at_a_time = self.keys.changing.lock().await;
-        let old = self.keys.current();
-        let Some(new) = change(&old, self.now(), self.random(), &self.keys.sealing) else {
-            return Ok(());
-        };
-        match self.store.replace_keys(&new.record(), Some(old.revision())).await {
-            Ok(()) => {
-                self.keys.put(Arc::new(new));
-                Ok(())
+        let mut may_be_behind = true;
+        loop {
+            let old = self.keys.current();
+            let Some(new) = change(&old, self.now(), self.random(), &self.keys.sealing) else {
+                return Ok(());
+            };
+            match self.store.replace_keys(&new.record(), Some(old.revision())).await {
+                Ok(()) => {
+                    self.keys.put(Arc::new(new));
+                    return Ok(());
+                }
+                // Only this process writes the keys, under the lock above: an earlier change failed, and was made all the same.
+                Err(StoreError::Stale) if may_be_behind => self.take_over_stored_keys().await?,
+                Err(StoreError::Stale) => {
+                    let detail = "The signing keys were changed by somebody else.";
+                    return Err(Error::new(Problem::Internal, detail));
+                }
+                Err(error) => return Err(error.into()),
             }
-            // Only this process writes the keys, under the lock above.
-            Err(StoreError::Stale) => Err(Error::new(
-                Problem::Internal,
-                "The signing keys were changed by somebody else.",
-            )),
-            Err(error) => Err(error.into()),
+            may_be_behind = false;
         }
+    }
+
+    async fn take_over_stored_keys(&self) -> Result<(), Error> {
+        let unreadable = || Error::new(Problem::Internal, "The stored signing keys cannot be opened.");
+        let record = self.store.load_keys().await?.ok_or_else(unreadable)?;
+        let keyring = Keyring::open(&record, &self.keys.sealing).map_err(|_| unreadable())?;
+        self.keys.put(Arc::new(keyring));
+        Ok(())
     }
 }

@@ -7,6 +7,8 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Mutex;
+
 use crate::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
 use crate::config::{Audience, Settings, StoreKind};
 use crate::keys::Keys;
@@ -47,6 +49,8 @@ pub struct Parts {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     issuer: OnceLock<String>,
+    /// Held during a step of the background; once it is true there are no more of them.
+    pub(crate) background_ended: Mutex<bool>,
     /// Whether this process does the work of the background.
     pub(crate) tended: bool,
 }
@@ -140,6 +144,7 @@ impl Shild {
     /// If the store cannot be written.
     pub async fn close(&self) -> Result<(), StoreError> {
         self.operator.withdraw();
+        *self.background_ended.lock().await = true;
         self.flush_failures().await?;
         if let Err(error) = self.tend_snapshots(true).await {
             tracing::warn!(cause = %error, "no snapshot could be taken at the end");
@@ -234,6 +239,7 @@ impl Builder {
             operator: OperatorSecret::generate(&*random),
             metrics,
             issuer: OnceLock::new(),
+            background_ended: Mutex::new(false),
             tended,
             snapshots,
             settings,

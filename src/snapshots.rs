@@ -83,14 +83,13 @@ impl Shild {
             return Ok(());
         };
         let mut last = snapshots.last.lock().await;
-        let known = match *last {
-            Some(known) => known,
-            None => {
-                let newest = manifest::all(&snapshots.dir)?.into_iter().next();
-                Last {
-                    taken_at: newest.as_ref().map(|(_, manifest)| manifest.taken_at),
-                    changes: newest.and_then(|(_, manifest)| manifest.changes),
-                }
+        let known = if let Some(known) = *last {
+            known
+        } else {
+            let newest = manifest::all(&snapshots.dir)?.into_iter().next();
+            Last {
+                taken_at: newest.as_ref().map(|(_, manifest)| manifest.taken_at),
+                changes: newest.and_then(|(_, manifest)| manifest.changes),
             }
         };
         *last = Some(known);

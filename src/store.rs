@@ -282,7 +282,7 @@ pub trait Store:
     async fn check(&self) -> Result<(), StoreError>;
 
     /// Writes out whatever is not yet written, and takes no change any more: from here on they are
-    /// [`StoreError::Unavailable`]. What was acknowledged is kept even if this is never called.
+    /// [`StoreError::Unavailable`], and reads may be. What was acknowledged is kept even if this is never called.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -70,7 +70,9 @@ pub enum RestoreError {
 }
 
 fn reasons(passed_over: &[String]) -> String {
-    passed_over.iter().map(|reason| format!("; {reason}")).collect()
+    passed_over
+        .iter()
+        .fold(String::new(), |all, reason| all + "; " + reason)
 }
 
 /// Makes a new store from the newest sound snapshot, and puts it in the place of what is there, which is moved aside.

@@ -17,10 +17,14 @@
 mod change;
 mod database;
 pub(super) mod engine;
+#[cfg(test)]
+mod faulty;
 pub(crate) mod files;
 mod mark;
 mod open;
 mod record;
+mod rest;
+mod slot;
 mod snapshot;
 mod tally;
 mod transaction;
@@ -90,11 +94,10 @@ impl<E: Engine> EmbeddedStore<E> {
     fn open_for(purpose: For, dir: &Path, options: Options) -> Result<Self, OpenError> {
         let opened = open::open(dir, options, open::lock(dir)?, purpose)?;
         let database = Arc::new(opened.database);
-        let writer =
-            Writer::start(Arc::clone(&database), opened.tally, opened.mark).map_err(|cause| OpenError::Io {
-                dir: dir.to_owned(),
-                cause,
-            })?;
+        let writer = Writer::start(Arc::clone(&database), opened.standing).map_err(|cause| OpenError::Io {
+            dir: dir.to_owned(),
+            cause,
+        })?;
         Ok(Self {
             dir: dir.to_owned(),
             writer,

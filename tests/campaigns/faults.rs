@@ -103,8 +103,9 @@ impl<'a> Point<'a> {
 
     /// While nothing can be written: reads go on, and the server says what is wrong.
     fn during(&mut self, reader: &mut Reader, says: bool) {
-        if reader.status("/user/me") != 200 {
-            self.strange("no reads while nothing can be written");
+        let read = reader.status("/user/me");
+        if read != 200 {
+            self.strange(format!("no reads while nothing can be written, but {read}"));
         }
         if says && reader.status("/readyz") != 503 {
             self.strange("/readyz says that it is well while nothing can be written");

@@ -51,6 +51,20 @@ async fn a_thousand_tokens_issued_across_rotations_are_good_until_they_expire() 
     }
 }
 
+// Failed before: a change of the keys that failed and was made all the same stopped every later one until a restart.
+#[tokio::test]
+async fn a_change_of_the_keys_that_was_made_although_it_failed_counts() {
+    let app = App::new().await;
+    let store = app.shild.store();
+    let mut made = store.load_keys().await.unwrap().unwrap();
+    let known = made.revision;
+    made.revision += 1;
+    store.replace_keys(&made, Some(known)).await.unwrap();
+    rotate(&app).await;
+    assert_eq!(listed(&app).await.len(), 2);
+    assert_eq!(store.load_keys().await.unwrap().unwrap().revision, known + 2);
+}
+
 // P12
 #[tokio::test]
 async fn tokens_of_a_key_that_is_retired_die_at_once_and_sessions_go_on() {

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 
 use super::engine::{Engine, EngineError, Frozen, Range, Write, guarded};
+use super::open::Options;
 use super::record::{Tree, unseal};
+use super::slot::Slot;
 use super::transaction::Base;
 use crate::store::StoreError;
 use crate::user::{UserId, UserRecord};
@@ -15,7 +17,8 @@ use crate::user::{UserId, UserRecord};
 /// An open database.
 pub(super) struct Database<E> {
     pub(super) dir: PathBuf,
-    pub(super) engine: E,
+    pub(super) options: Options,
+    pub(super) engine: Slot<E>,
     /// Held while a change is made visible. Whoever holds it for reading sees no change between two reads.
     pub(super) changing: RwLock<()>,
     /// Held until the last user of the database is gone, so it is dropped last.
@@ -23,16 +26,9 @@ pub(super) struct Database<E> {
 }
 
 impl<E: Engine> Database<E> {
-    fn engine(&self) -> &E {
-        &self.engine
-    }
-
     /// The record under `key`.
     pub(super) fn get<T: DeserializeOwned>(&self, tree: Tree, key: &[u8]) -> Result<Option<T>, StoreError> {
-        guarded::<E, _, _>(|| match self.engine().get(tree, key)? {
-            Some(record) => unseal(tree, key, record.as_ref()).map(Some),
-            None => Ok(None),
-        })
+        get(&*self.engine.get()?, tree, key)
     }
 
     /// Hands each record of `range` with its key to `visit`, from the first on, or from the last
@@ -44,8 +40,9 @@ impl<E: Engine> Database<E> {
         backwards: bool,
         mut visit: impl FnMut(&[u8], T) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
+        let engine = self.engine.get()?;
         guarded::<E, _, _>(|| {
-            self.engine().range(tree, range, backwards, &mut |key, record| {
+            engine.range(tree, range, backwards, &mut |key, record| {
                 visit(key, unseal(tree, key, record)?)
             })
         })
@@ -53,60 +50,65 @@ impl<E: Engine> Database<E> {
 
     /// The user with this name.
     pub(super) fn user_by_name(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
-        match self.look_up(name)? {
+        let engine = self.engine.get()?;
+        match look_up(&*engine, name)? {
             LookedUp::Nobody => Ok(None),
             LookedUp::User(user) => Ok(Some(user)),
             // A change between the two reads, or damage: one look at both tells.
-            LookedUp::Contradiction(_) => match self.look_up_at_once(name)? {
-                LookedUp::Nobody => Ok(None),
-                LookedUp::User(user) => Ok(Some(user)),
-                LookedUp::Contradiction(detail) => Err(Tree::Usernames.corrupt(name.as_bytes(), detail)),
-            },
+            LookedUp::Contradiction(_) => {
+                let _nothing_changes = self.changing.read().unwrap_or_else(PoisonError::into_inner);
+                match look_up(&*engine, name)? {
+                    LookedUp::Nobody => Ok(None),
+                    LookedUp::User(user) => Ok(Some(user)),
+                    LookedUp::Contradiction(detail) => Err(Tree::Usernames.corrupt(name.as_bytes(), detail)),
+                }
+            }
         }
-    }
-
-    fn look_up_at_once(&self, name: &str) -> Result<LookedUp, StoreError> {
-        let _nothing_changes = self.nothing_changes();
-        self.look_up(name)
-    }
-
-    fn nothing_changes(&self) -> RwLockReadGuard<'_, ()> {
-        self.changing.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn look_up(&self, name: &str) -> Result<LookedUp, StoreError> {
-        let Some(id) = self.get::<UserId>(Tree::Usernames, name.as_bytes())? else {
-            return Ok(LookedUp::Nobody);
-        };
-        Ok(match self.get::<UserRecord>(Tree::Users, id.as_bytes())? {
-            Some(user) if user.username.as_str() == name => LookedUp::User(user),
-            Some(user) => LookedUp::Contradiction(format!(
-                "it leads to user {id}, whose name is {}",
-                user.username.as_str()
-            )),
-            None => LookedUp::Contradiction(format!("it leads to user {id}, who does not exist")),
-        })
     }
 
     /// Makes these changes, all of them or none, and puts them on disk.
     pub(super) fn commit(&self, changes: &[Write]) -> Result<(), EngineError> {
+        let engine = self.engine.get()?;
         let _changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
-        guarded::<E, _, _>(|| self.engine().commit(changes))
+        guarded::<E, _, _>(|| engine.commit(changes))
     }
 
     /// These trees as they are now. For the writer, which makes no change meanwhile.
     pub(super) fn freeze(&self, trees: &[Tree]) -> Result<Vec<Box<dyn Frozen>>, StoreError> {
-        guarded::<E, _, _>(|| self.engine().freeze(trees, &self.dir))
+        let engine = self.engine.get()?;
+        guarded::<E, _, _>(|| engine.freeze(trees, &self.dir))
     }
 }
 
 impl<E: Engine> Base for Database<E> {
     fn raw(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let engine = self.engine.get()?;
         guarded::<E, _, _>(|| {
-            let record = self.engine().get(tree, key)?;
+            let record = engine.get(tree, key)?;
             Ok(record.map(|record| record.as_ref().to_vec()))
         })
     }
+}
+
+fn get<E: Engine, T: DeserializeOwned>(engine: &E, tree: Tree, key: &[u8]) -> Result<Option<T>, StoreError> {
+    guarded::<E, _, _>(|| match engine.get(tree, key)? {
+        Some(record) => unseal(tree, key, record.as_ref()).map(Some),
+        None => Ok(None),
+    })
+}
+
+fn look_up<E: Engine>(engine: &E, name: &str) -> Result<LookedUp, StoreError> {
+    let Some(id) = get::<E, UserId>(engine, Tree::Usernames, name.as_bytes())? else {
+        return Ok(LookedUp::Nobody);
+    };
+    Ok(match get::<E, UserRecord>(engine, Tree::Users, id.as_bytes())? {
+        Some(user) if user.username.as_str() == name => LookedUp::User(user),
+        Some(user) => LookedUp::Contradiction(format!(
+            "it leads to user {id}, whose name is {}",
+            user.username.as_str()
+        )),
+        None => LookedUp::Contradiction(format!("it leads to user {id}, who does not exist")),
+    })
 }
 
 /// What a name leads to.

@@ -31,6 +31,9 @@ pub trait Engine: Send + Sync + Sized + 'static {
     /// Its name: of its directory in the data directory, and where people read it.
     const NAME: &'static str;
 
+    /// The file in its directory that it has locked as long as anything of it writes there.
+    const LOCKED: &'static str;
+
     /// A record as it hands it out.
     type Value: AsRef<[u8]>;
 
@@ -38,7 +41,7 @@ pub trait Engine: Send + Sync + Sized + 'static {
     fn create(home: &Path, options: Options) -> Result<Self, EngineError>;
 
     /// Opens the database that is in the directory `home`.
-    fn open(home: &Path, options: Options) -> Result<Self, EngineError>;
+    fn open(home: &Path, options: Options, files: Files) -> Result<Self, EngineError>;
 
     /// The record under `key`.
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Self::Value>, EngineError>;
@@ -53,8 +56,17 @@ pub trait Engine: Send + Sync + Sized + 'static {
     /// These trees as they are now. Called between two commits.
     fn freeze(&self, trees: &[Tree], dir: &Path) -> Result<Vec<Box<dyn Frozen>>, StoreError>;
 
-    /// Lets go of the files. What is frozen may become unreadable.
+    /// Puts on disk what is not yet, and lets go of the files, of these also if it fails. What is frozen may become unreadable.
     fn close(self) -> Result<(), EngineError>;
+}
+
+/// What is known of the files of a database that is to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// They are byte for byte as the database left them when it was closed.
+    AtRest,
+    /// They may have been left in the midst of a write, or be damaged.
+    Unknown,
 }
 
 /// One record put in place of whatever was there, or removed.
@@ -150,6 +162,12 @@ pub(super) fn guarded<E: Engine, R, F: From<EngineError>>(call: impl FnOnce() ->
         let detail = format!("{} panicked: {}", E::NAME, panic_text(&*panic));
         Err(EngineError::Damaged(detail).into())
     })
+}
+
+/// Lets go of a database that has failed, or that is of no use.
+pub(super) fn discard<E: Engine>(engine: E) {
+    // Whatever it has to say, it says of what nobody counts on.
+    let _ = guarded::<E, _, EngineError>(|| engine.close());
 }
 
 /// What a panic said.

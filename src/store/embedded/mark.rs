@@ -3,12 +3,18 @@
 //!
 //! A transaction is first made in the store and then marked, each synced, and only then acknowledged. So after a crash the store
 //! may be ahead of its mark, but the mark is never ahead of a store that lost nothing.
+//!
+//! The last mark before a store is left also says what its files are like. That holds until anything is written to them, which
+//! a database also does without a transaction and without a mark: so it is held against the files, and believed if it is right.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::files::sync_dir;
+use super::rest::Rest;
 use super::tally::Tally;
 
 /// Its name in the data directory.
@@ -19,13 +25,25 @@ pub(crate) const FILE: &str = "mark";
 const SLOT: usize = 4096;
 
 /// What a mark begins with.
-const MAGIC: &[u8; 8] = b"shildmk1";
+const MAGIC: &[u8; 8] = b"shildmk2";
+
+/// What a mark says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Marked {
+    /// Goes up by one with each mark.
+    number: u64,
+    pub(super) tally: Tally,
+    /// The files that the store was left with, if it was left as it should be.
+    pub(super) rest: Option<Rest>,
+}
 
 /// The file of the mark.
 pub(super) struct Mark {
     file: File,
     /// Where the next one goes.
     next: usize,
+    /// Of the last one.
+    number: u64,
 }
 
 impl Mark {
@@ -40,7 +58,11 @@ impl Mark {
         let mut file = options.open(&draft)?;
         // Of full length from the beginning: no later mark needs room on the disk.
         file.write_all(&[0; 2 * SLOT])?;
-        let mut mark = Self { file, next: 0 };
+        let mut mark = Self {
+            file,
+            next: 0,
+            number: 0,
+        };
         mark.set(tally)?;
         mark.set(tally)?;
         mark.file.sync_all()?;
@@ -50,7 +72,7 @@ impl Mark {
     }
 
     /// The newest mark in the file; `None` if there is no file.
-    pub(super) fn open(dir: &Path) -> io::Result<Option<(Self, Tally)>> {
+    pub(super) fn open(dir: &Path) -> io::Result<Option<(Self, Marked)>> {
         let mut file = match File::options().read(true).write(true).open(dir.join(FILE)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -63,18 +85,39 @@ impl Mark {
             .take(2)
             .enumerate()
             .filter_map(|(at, slot)| Some((at, read(slot)?)))
-            .max_by_key(|(_, tally)| tally.transactions);
+            .max_by_key(|(_, marked)| marked.number);
         match newest {
-            Some((at, tally)) => Ok(Some((Self { file, next: 1 - at }, tally))),
+            Some((at, marked)) => {
+                let mark = Self {
+                    file,
+                    next: 1 - at,
+                    number: marked.number,
+                };
+                Ok(Some((mark, marked)))
+            }
             None => Err(io::Error::new(io::ErrorKind::InvalidData, "there is no mark in it")),
         }
     }
 
     /// Puts a mark on disk.
     pub(super) fn set(&mut self, tally: &Tally) -> io::Result<()> {
-        let payload = postcard::to_stdvec(tally).expect("numbers can be encoded");
+        self.write(tally, None)
+    }
+
+    /// Puts a mark on disk that says that the store is left with these files.
+    pub(super) fn leave(&mut self, tally: &Tally, rest: Rest) -> io::Result<()> {
+        self.write(tally, Some(rest))
+    }
+
+    fn write(&mut self, tally: &Tally, rest: Option<Rest>) -> io::Result<()> {
+        let marked = Marked {
+            number: self.number + 1,
+            tally: *tally,
+            rest,
+        };
+        let payload = postcard::to_stdvec(&marked).expect("numbers can be encoded");
         let mut slot = MAGIC.to_vec();
-        let len = u16::try_from(payload.len()).expect("a dozen numbers are short");
+        let len = u16::try_from(payload.len()).expect("two dozen numbers are short");
         slot.extend_from_slice(&len.to_le_bytes());
         slot.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
         slot.extend_from_slice(&payload);
@@ -82,12 +125,13 @@ impl Mark {
         self.file.write_all(&slot)?;
         self.file.sync_data()?;
         self.next = 1 - self.next;
+        self.number = marked.number;
         Ok(())
     }
 }
 
 /// The mark in a slot, if it is whole.
-fn read(slot: &[u8]) -> Option<Tally> {
+fn read(slot: &[u8]) -> Option<Marked> {
     let rest = slot.strip_prefix(MAGIC)?;
     let (len, rest) = rest.split_first_chunk()?;
     let (sum, rest) = rest.split_first_chunk()?;
@@ -108,7 +152,7 @@ mod tests {
     }
 
     fn newest(dir: &Path) -> io::Result<Option<u64>> {
-        Mark::open(dir).map(|found| found.map(|(_, tally)| tally.transactions))
+        Mark::open(dir).map(|found| found.map(|(_, marked)| marked.tally.transactions))
     }
 
     #[test]

@@ -4,18 +4,22 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
+use std::thread;
 
 use super::database::Database;
-use super::engine::{Engine, EngineError, Write, guarded};
-use super::files::{make_private, sync_all, sync_dir};
-use super::mark::{self, Mark};
+use super::engine::{Engine, EngineError, Files, Write, discard, guarded};
+use super::files::{self, make_private, sync_all, sync_dir};
+use super::mark::{self, Mark, Marked};
 use super::record::{Tree, meta, payload, seal, unseal};
+use super::rest::Rest;
+use super::slot::Slot;
 use super::tally::Tally;
 use crate::store::StoreError;
 
 /// The version of the whole layout: trees, keys, and what is in the records.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// Settings of an [`EmbeddedStore`](super::EmbeddedStore).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,23 +146,30 @@ pub(crate) fn lock(dir: &Path) -> Result<Arc<File>, OpenError> {
 
 /// Whether a process has locked the directory.
 pub(super) fn is_locked(dir: &Path) -> bool {
-    File::open(dir.join("lock")).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    files::is_locked(&dir.join("lock"))
 }
 
 /// A database that was opened, and how far it has come.
 pub(super) struct Opened<E> {
     pub(super) database: Database<E>,
+    pub(super) standing: Standing,
+    /// What is wrong with it, and would have refused one who wants to use it.
+    pub(super) doubt: Option<String>,
+}
+
+/// How far a database has come.
+pub(super) struct Standing {
     pub(super) tally: Tally,
     /// `None` if there is no sound one, which is no obstacle to one who only wants to look.
     pub(super) mark: Option<Mark>,
-    /// What is wrong with it, and would have refused one who wants to use it.
-    pub(super) doubt: Option<String>,
+    /// Whether every record is known to be sound and there, so that the next start may trust what this one leaves.
+    pub(super) whole: bool,
 }
 
 /// Who opens a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum For {
-    /// Who uses it: every record is looked at, and damage is an error.
+    /// Who uses it: every record is looked at unless its files are at rest, and damage is an error.
     Use,
     /// Who wants to know what is wrong with it.
     Looking,
@@ -178,30 +189,126 @@ pub(super) fn open<E: Engine>(
         refuse_to_replace::<E>(dir)?;
         guarded::<E, _, _>(|| create::<E>(dir, &home, options)).map_err(refused)?;
     }
-    let engine = guarded::<E, _, _>(|| E::open(&home, options)).map_err(refused)?;
-    check_format(&engine, dir)?;
-    let (tally, mark, doubt) = match hold_against_mark(&engine, dir, purpose) {
-        Ok((tally, mark)) => (tally, Some(mark), None),
-        Err(OpenError::Damaged { detail, .. }) if purpose == For::Looking => {
-            (kept_tally(&engine, dir).unwrap_or_default(), None, Some(detail))
-        }
-        Err(error) => return Err(error),
-    };
-    sync_dir(dir).map_err(|error| refused(error.into()))?;
+    let files = files_of(dir, &home);
+    let (engine, standing, doubt) = open_engine(dir, options, files, purpose)?;
     // The entry of the directory itself lies in its parent, which may be out of reach.
     let _ = dir.canonicalize().map(|dir| dir.parent().map(sync_dir));
     let database = Database {
         dir: dir.to_owned(),
-        engine,
+        options,
+        engine: Slot::with(engine),
         changing: RwLock::new(()),
         _lock: lock,
     };
     Ok(Opened {
         database,
-        tally,
-        mark,
+        standing,
         doubt,
     })
+}
+
+/// What is known of the files in `home`. To be asked before anything writes to them.
+pub(super) fn files_of(dir: &Path, home: &Path) -> Files {
+    let left = Mark::open(dir).ok().flatten().and_then(|(_, marked)| marked.rest);
+    // Whatever keeps them from being read will be met again when they are opened.
+    match left {
+        Some(left) if Rest::of(home).is_ok_and(|found| found == left) => Files::AtRest,
+        _ => Files::Unknown,
+    }
+}
+
+/// Opens the engine, and makes sure that it is what it was when somebody last wrote to it.
+fn open_engine<E: Engine>(
+    dir: &Path,
+    options: Options,
+    files: Files,
+    purpose: For,
+) -> Result<(E, Standing, Option<String>), OpenError> {
+    let home = dir.join(E::NAME);
+    // Who looks wants to hear what the engine has to say too.
+    let trusted = if purpose == For::Use { files } else { Files::Unknown };
+    let engine =
+        guarded::<E, _, _>(|| E::open(&home, options, trusted)).map_err(|error| OpenError::of_engine(dir, error))?;
+    match check(&engine, dir, files, purpose) {
+        Ok((standing, doubt)) => Ok((engine, standing, doubt)),
+        Err(error) => {
+            discard(engine);
+            Err(error)
+        }
+    }
+}
+
+fn check<E: Engine>(
+    engine: &E,
+    dir: &Path,
+    files: Files,
+    purpose: For,
+) -> Result<(Standing, Option<String>), OpenError> {
+    check_format(engine, dir)?;
+    let looks = purpose == For::Use && files == Files::Unknown;
+    let checked = match hold_against_mark(engine, dir, looks) {
+        Ok((tally, mark)) => {
+            let standing = Standing {
+                tally,
+                mark: Some(mark),
+                whole: looks || files == Files::AtRest,
+            };
+            (standing, None)
+        }
+        Err(OpenError::Damaged { detail, .. }) if purpose == For::Looking => {
+            let standing = Standing {
+                tally: kept_tally(engine, dir).unwrap_or_default(),
+                mark: None,
+                whole: false,
+            };
+            (standing, Some(detail))
+        }
+        Err(error) => return Err(error),
+    };
+    sync_dir(dir).map_err(|error| OpenError::of_engine(dir, error.into()))?;
+    Ok(checked)
+}
+
+/// Opens a database again after something could not be written: the engine that failed is let go of, and what is on disk is
+/// held to all that it is held to at a start. Until it is certain that there is room, the old one is kept, for those who read.
+pub(super) fn again<E: Engine>(database: &Database<E>) -> Result<Standing, OpenError> {
+    let Database { dir, options, .. } = database;
+    let refused = |error| OpenError::of_engine(dir, error);
+    files::try_room(dir).map_err(|error| refused(EngineError::Io(error)))?;
+    if let Some(failed) = database.engine.take().map_err(refused)? {
+        discard(failed);
+    }
+    let home = dir.join(E::NAME);
+    if !home.exists() {
+        return Err(OpenError::Missing {
+            dir: dir.clone(),
+            wanted: E::NAME,
+            beside: dir.join(mark::FILE),
+        });
+    }
+    let_go::<E>(&home)
+        .and_then(|()| files::write_again(&home))
+        .map_err(|error| refused(EngineError::Io(error)))?;
+    let (engine, standing, _) = open_engine(dir, *options, Files::Unknown, For::Use)?;
+    database.engine.put(engine);
+    Ok(standing)
+}
+
+/// That nothing of the engine writes to its files any more.
+fn let_go<E: Engine>(home: &Path) -> io::Result<()> {
+    if files::is_locked(&home.join(E::LOCKED)) {
+        Err(io::Error::other("the database has not let go of its files yet"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Says for the next start what a database that has been closed is left with.
+pub(super) fn leave<E: Engine>(dir: &Path, tally: &Tally, mark: &mut Mark) -> io::Result<()> {
+    let home = dir.join(E::NAME);
+    let_go::<E>(&home)?;
+    sync_all(&home)?;
+    mark.leave(tally, Rest::of(&home)?)
 }
 
 /// An empty store in place of one that is missing would be the silent loss of everything.
@@ -263,16 +370,16 @@ fn create<E: Engine>(dir: &Path, home: &Path, options: Options) -> Result<(), En
     Ok(sync_dir(dir)?)
 }
 
-/// Looks at every record unless only [`For::Looking`], and makes sure that none is missing and that the store has not gone
-/// back behind what was acknowledged.
-fn hold_against_mark<E: Engine>(engine: &E, dir: &Path, purpose: For) -> Result<(Tally, Mark), OpenError> {
+/// Looks at every record if it is to, and makes sure that none is missing; and in any case that the store has not gone back
+/// behind what was acknowledged.
+fn hold_against_mark<E: Engine>(engine: &E, dir: &Path, looks: bool) -> Result<(Tally, Mark), OpenError> {
     let damaged = |detail: String| OpenError::Damaged {
         dir: dir.to_owned(),
         detail,
     };
     let kept = kept_tally(engine, dir)?;
-    if purpose == For::Use {
-        let counted = guarded::<E, _, _>(|| count(engine)).map_err(|error| damaged(error.to_string()))?;
+    if looks {
+        let counted = count(engine).map_err(|error| damaged(error.to_string()))?;
         if let Some(disagreement) = kept.disagreement(&counted) {
             return Err(damaged(disagreement));
         }
@@ -281,7 +388,7 @@ fn hold_against_mark<E: Engine>(engine: &E, dir: &Path, purpose: For) -> Result<
         Ok(found) => found,
         Err(error) => return Err(damaged(format!("its mark {}: {error}", dir.join(mark::FILE).display()))),
     };
-    let Some((mut mark, marked)) = marked else {
+    let Some((mut mark, Marked { tally: marked, .. })) = marked else {
         // The store is made before its mark; nothing is acknowledged before both are there.
         if kept.transactions > 0 {
             let detail = format!("its mark {} is missing", dir.join(mark::FILE).display());
@@ -317,17 +424,32 @@ fn kept_tally<E: Engine>(engine: &E, dir: &Path) -> Result<Tally, OpenError> {
     unseal(Tree::Meta, meta::TALLY, record.as_ref()).map_err(|error| damaged(error.to_string()))
 }
 
-/// Counts the records, each of which must be sound.
+/// Counts the records, each of which must be sound, two trees at a time.
 fn count<E: Engine>(engine: &E) -> Result<Tally, StoreError> {
-    let mut tally = Tally::default();
-    for tree in Tree::ALL {
-        engine.range(tree, (Bound::Unbounded, Bound::Unbounded), false, &mut |key, record| {
-            payload(tree, key, record)?;
-            tally.add(tree, key, record);
-            Ok(true)
-        })?;
-    }
-    Ok(tally)
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Tally, StoreError> {
+        let mut tally = Tally::default();
+        while let Some(&tree) = Tree::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+            guarded::<E, _, StoreError>(|| {
+                engine.range(tree, (Bound::Unbounded, Bound::Unbounded), false, &mut |key, record| {
+                    payload(tree, key, record)?;
+                    tally.add(tree, key, record);
+                    Ok(true)
+                })
+            })?;
+        }
+        Ok(tally)
+    };
+    thread::scope(|scope| {
+        // Where no thread can be had, one does it all.
+        let helper = thread::Builder::new().spawn_scoped(scope, work);
+        let mut tally = work()?;
+        if let Ok(helper) = helper {
+            let panicked = |_| StoreError::Unavailable("a thread panicked".to_owned());
+            tally.add_all(&helper.join().map_err(panicked)??);
+        }
+        Ok(tally)
+    })
 }
 
 /// Refuses another format.
@@ -372,13 +494,13 @@ mod tests {
 
     #[test]
     fn another_format_is_refused() {
-        let other = seal(Tree::Meta, meta::FORMAT, &3_u64);
+        let other = seal(Tree::Meta, meta::FORMAT, &4_u64);
         let error = reopen_with_format(Some(other));
-        assert!(matches!(error, OpenError::Format { found: 3, .. }), "{error}");
+        assert!(matches!(error, OpenError::Format { found: 4, .. }), "{error}");
         assert!(
             error
                 .to_string()
-                .contains("has format 3, and this shild reads format 2 only"),
+                .contains("has format 4, and this shild reads format 3 only"),
             "{error}"
         );
     }

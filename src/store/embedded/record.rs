@@ -15,7 +15,7 @@ use crate::store::StoreError;
 const VERSION: u8 = 1;
 
 /// Version byte and CRC-32, before the payload.
-const HEADER_LEN: usize = 5;
+pub(super) const HEADER_LEN: usize = 5;
 
 /// The trees, one for each kind of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

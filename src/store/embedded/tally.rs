@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::engine::Write;
-use super::record::{Tree, meta, seal};
+use super::record::{HEADER_LEN, Tree, meta, seal};
 
 /// How many records there are, and a digest of all of them; kept in the same transactions as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,14 @@ impl Tally {
             self.records[tree.index()] = self.records[tree.index()].wrapping_sub(1);
             self.digest = self.digest.wrapping_sub(digest(record));
         }
+    }
+
+    /// All these records are there too.
+    pub(super) fn add_all(&mut self, other: &Self) {
+        for (here, there) in self.records.iter_mut().zip(other.records) {
+            *here = here.wrapping_add(there);
+        }
+        self.digest = self.digest.wrapping_add(other.digest);
     }
 
     /// The write that keeps it.
@@ -68,13 +76,14 @@ fn counts(tree: Tree, key: &[u8]) -> bool {
     tree != Tree::Meta || key != meta::TALLY
 }
 
-/// A digest of a record, in which its place has part by the checksum that it begins with.
+/// A digest of a record, of its length and the checksum that it begins with: that covers its place and its content, and holds
+/// in every record that was read or made.
 fn digest(record: &[u8]) -> u64 {
-    let place = record
-        .first_chunk()
-        .map_or(0, |first: &[u8; 8]| u64::from_le_bytes(*first));
+    let begins = record.first_chunk().map_or(0, |first: &[u8; HEADER_LEN]| {
+        first.iter().fold(0, |all, byte| all << 8 | u64::from(*byte))
+    });
     // The finaliser of SplitMix64: sums of what is next to each other must not be alike.
-    let mut mixed = place ^ (u64::from(crc32fast::hash(record)) << 32) ^ record.len() as u64;
+    let mut mixed = begins << 24 ^ record.len() as u64;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     mixed ^ (mixed >> 31)

@@ -3,21 +3,22 @@
 //! It takes what has queued up into one transaction, puts that on disk, and only then answers: so
 //! one sync serves many requests, and nothing is acknowledged that a power cut could take back.
 //!
-//! An error in writing stays with the databases until they are opened again. So after one, nothing is tried until a restart.
+//! An error in writing stays with the databases until they are opened again. So after one, nothing is written until that has
+//! been done, which whatever comes next tries, now and then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::change::Change;
 use super::database::Database;
-use super::engine::{Engine, EngineError, Frozen, Write};
-use super::mark::Mark;
+use super::engine::{Engine, EngineError, Frozen, Write, discard, guarded};
+use super::open::{self, Standing};
 use super::record::Tree;
-use super::tally::Tally;
 use super::transaction::{Changed, Transaction};
 use crate::store::StoreError;
 
@@ -30,6 +31,13 @@ const MAX_BATCH: usize = 512;
 /// Once a transaction is about this many records it takes no more requests: sled's memory grows
 /// out of proportion with larger ones.
 const MAX_WEIGHT: usize = 1000;
+
+/// After a failure it is tried no sooner than this to open the database again.
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
+
+/// So many times as long as the last try took there is a pause before the next, if that is longer: a large store is looked
+/// through each time.
+const PAUSES: u32 = 5;
 
 /// What an answer is: the number of records deleted, where that is asked for.
 type Answer = Result<usize, StoreError>;
@@ -60,18 +68,17 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start<E: Engine>(database: Arc<Database<E>>, tally: Tally, mark: Option<Mark>) -> io::Result<Self> {
+    pub(super) fn start<E: Engine>(database: Arc<Database<E>>, standing: Standing) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE_LEN);
         let (ended, end) = watch::channel(Ok(()));
-        let changes = Arc::new(AtomicU64::new(tally.changes));
+        let changes = Arc::new(AtomicU64::new(standing.tally.changes));
         let told = Arc::clone(&changes);
         let thread = thread::Builder::new()
             .name(format!("shild-{}", E::NAME))
             .spawn(move || {
                 let outcome = Worker {
                     database,
-                    tally,
-                    mark,
+                    standing,
                     changes: told,
                     halted: None,
                 }
@@ -141,13 +148,38 @@ impl Drop for Writer {
 struct Worker<E> {
     database: Arc<Database<E>>,
     /// As of the last transaction.
-    tally: Tally,
-    /// `None` only where somebody wants to look at a damaged store.
-    mark: Option<Mark>,
+    standing: Standing,
     changes: Arc<AtomicU64>,
-    /// Why nothing is written any more until a restart: what the database has in memory may
-    /// differ from what is on disk.
-    halted: Option<String>,
+    /// `Some` until the database could be opened again: what it has in memory may differ from what is on disk.
+    halted: Option<Halt>,
+}
+
+/// Nothing is written.
+struct Halt {
+    cause: String,
+    /// What the last try to go on came to.
+    obstacle: Option<String>,
+    next_try: Instant,
+}
+
+impl Halt {
+    fn because(cause: &EngineError) -> Self {
+        Self {
+            cause: cause.to_string(),
+            obstacle: None,
+            next_try: Instant::now() + PAUSE,
+        }
+    }
+
+    fn error(&self) -> StoreError {
+        StoreError::Unavailable(match &self.obstacle {
+            None => format!(
+                "{}: nothing is written until the store has been opened again",
+                self.cause
+            ),
+            Some(obstacle) => format!("{}: the store cannot be opened again yet: {obstacle}", self.cause),
+        })
+    }
 }
 
 impl<E: Engine> Worker<E> {
@@ -185,17 +217,49 @@ impl<E: Engine> Worker<E> {
 
     /// Makes these changes durable, each with a result of its own.
     fn perform(&mut self, changes: &[Change]) -> Vec<Answer> {
-        let all_failed = |cause: String| vec![Err(StoreError::Unavailable(cause)); changes.len()];
-        if let Some(cause) = &self.halted {
-            return all_failed(cause.clone());
+        let all_failed = |error: StoreError| vec![Err(error); changes.len()];
+        if let Err(error) = self.go_on() {
+            return all_failed(error);
         }
         match self.commit(changes) {
             Ok(results) => results,
             Err(error) => {
-                let cause = format!("{error}: nothing more is written until shild is started again");
-                log::error!("the store: {cause}");
-                self.halted = Some(cause.clone());
-                all_failed(cause)
+                let halt = Halt::because(&error);
+                let error = halt.error();
+                log::error!("{error}");
+                self.halted = Some(halt);
+                all_failed(error)
+            }
+        }
+    }
+
+    /// Makes sure that it can be written; where it could not, by opening the database again, if it is time to try that.
+    fn go_on(&mut self) -> Result<(), StoreError> {
+        let Some(halt) = &mut self.halted else {
+            return Ok(());
+        };
+        let start = Instant::now();
+        // One without a mark is only looked at.
+        if start < halt.next_try || self.standing.mark.is_none() {
+            return Err(halt.error());
+        }
+        match open::again(&self.database) {
+            Ok(standing) => {
+                log::warn!("the store was opened again and is written again");
+                self.changes.store(standing.tally.changes, Ordering::Relaxed);
+                self.standing = standing;
+                self.halted = None;
+                Ok(())
+            }
+            Err(obstacle) => {
+                let obstacle = Some(obstacle.to_string());
+                let news = halt.obstacle != obstacle;
+                halt.obstacle = obstacle;
+                halt.next_try = Instant::now() + PAUSE.max(start.elapsed() * PAUSES);
+                if news {
+                    log::error!("{}", halt.error());
+                }
+                Err(halt.error())
             }
         }
     }
@@ -203,7 +267,7 @@ impl<E: Engine> Worker<E> {
     /// All of these in one transaction, and on disk, and marked.
     fn commit(&mut self, changes: &[Change]) -> Result<Vec<Answer>, EngineError> {
         let tx = Transaction::over(&*self.database);
-        let mut tally = self.tally;
+        let mut tally = self.standing.tally;
         let mut results = Vec::with_capacity(changes.len());
         for change in changes {
             let before = tx.writes();
@@ -231,25 +295,41 @@ impl<E: Engine> Worker<E> {
             tally.transactions += 1;
             writes.push(tally.write());
             self.database.commit(&writes)?;
-            if let Some(mark) = &mut self.mark {
+            if let Some(mark) = &mut self.standing.mark {
                 mark.set(&tally)?;
             }
-            self.tally = tally;
+            self.standing.tally = tally;
             self.changes.store(tally.changes, Ordering::Relaxed);
         }
         Ok(results)
     }
 
     /// These trees. That they cannot be had is no reason to write nothing more.
-    fn freeze(&self, trees: &[Tree]) -> Result<Vec<Box<dyn Frozen>>, StoreError> {
-        if let Some(cause) = &self.halted {
-            return Err(StoreError::Unavailable(cause.clone()));
-        }
+    fn freeze(&mut self, trees: &[Tree]) -> Result<Vec<Box<dyn Frozen>>, StoreError> {
+        self.go_on()?;
         self.database.freeze(trees)
     }
 
     /// How it ended: nothing is waiting, and what was acknowledged is on disk.
     fn finish(self) -> Result<(), StoreError> {
-        self.halted.map_or(Ok(()), |cause| Err(StoreError::Unavailable(cause)))
+        let engine = self.database.engine.close();
+        if let Some(halt) = self.halted {
+            if let Ok(Some(failed)) = engine {
+                discard(failed);
+            }
+            return Err(halt.error());
+        }
+        // Or somebody still reads: it is closed when the store is dropped, and looked through at the next start.
+        let Ok(Some(engine)) = engine else { return Ok(()) };
+        guarded::<E, _, EngineError>(|| engine.close())?;
+        let Standing { tally, mark, whole } = self.standing;
+        if let Some(mut mark) = mark.filter(|_| whole)
+            && let Err(error) = open::leave::<E>(&self.database.dir, &tally, &mut mark)
+        {
+            log::warn!(
+                "the next start looks at every record of the store, since this one cannot vouch for them: {error}"
+            );
+        }
+        Ok(())
     }
 }

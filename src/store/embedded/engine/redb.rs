@@ -9,7 +9,7 @@ use ::redb::{
     ReadableTableMetadata as _, StorageError, TableDefinition, TableError, TransactionError,
 };
 
-use super::{Engine, EngineError, Frozen, Range, Raw, Visit, Write};
+use super::{Engine, EngineError, Files, Frozen, Range, Raw, Visit, Write};
 use crate::store::StoreError;
 use crate::store::embedded::Options;
 use crate::store::embedded::record::Tree;
@@ -34,6 +34,8 @@ struct View {
 impl Engine for Redb {
     const NAME: &'static str = "redb";
 
+    const LOCKED: &'static str = FILE;
+
     type Value = Record;
 
     fn create(home: &Path, options: Options) -> Result<Self, EngineError> {
@@ -51,10 +53,10 @@ impl Engine for Redb {
         Self::over(db)
     }
 
-    fn open(home: &Path, options: Options) -> Result<Self, EngineError> {
-        // Checks every page's checksum: otherwise redb trusts a file that it closed itself.
+    fn open(home: &Path, options: Options, files: Files) -> Result<Self, EngineError> {
+        // Every page's checksum: redb itself trusts a file that says that it was closed.
         let db = builder(options)
-            .set_check_integrity_on_open(true)
+            .set_check_integrity_on_open(files == Files::Unknown)
             .open(home.join(FILE))?;
         Self::over(db)
     }

@@ -4,20 +4,22 @@
 //! panics on damaged files. What it lacks to be an [`Engine`] is added here.
 
 mod copy;
+mod pending;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::Duration;
 
 use ::sled::transaction::{ConflictableTransactionResult, TransactionError, Transactional, TransactionalTree};
 
 use self::copy::TreeCopy;
-use super::{Engine, EngineError, Frozen, Range, Visit, Write};
+use self::pending::{Pending, Walk};
+use super::{Engine, EngineError, Files, Frozen, Range, Visit, Write};
 use crate::store::StoreError;
 use crate::store::embedded::Options;
 use crate::store::embedded::files::sync_all;
@@ -28,10 +30,15 @@ use crate::store::embedded::record::Tree;
 const LOCK_TRIES: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
+/// The name of its log.
+const FILE: &str = "db";
+
 /// The embedded database sled.
 pub struct Sled {
     /// In the order of [`Tree::ALL`].
     trees: Vec<::sled::Tree>,
+    /// What the transaction that is not on disk yet is about; after one that failed it stays.
+    pending: RwLock<Pending>,
     db: ::sled::Db,
     /// An own handle of sled's log file, for the sync that sled leaves out.
     log: File,
@@ -44,19 +51,22 @@ pub struct Sled {
 impl Engine for Sled {
     const NAME: &'static str = "sled";
 
+    const LOCKED: &'static str = FILE;
+
     type Value = ::sled::IVec;
 
     fn create(home: &Path, options: Options) -> Result<Self, EngineError> {
-        Self::open(home, options)
+        Self::open(home, options, Files::Unknown)
     }
 
-    fn open(home: &Path, options: Options) -> Result<Self, EngineError> {
+    fn open(home: &Path, options: Options, _: Files) -> Result<Self, EngineError> {
         remove_unfinished_snapshots(home)?;
         let (db, trees) = open_database(home, options)?;
         let sled = Self {
             trees,
+            pending: RwLock::default(),
             db,
-            log: File::options().read(true).write(true).open(home.join("db"))?,
+            log: File::options().read(true).write(true).open(home.join(FILE))?,
             blobs: home.join("blobs"),
             synced_blobs: Mutex::new(BTreeSet::new()),
         };
@@ -67,13 +77,21 @@ impl Engine for Sled {
     }
 
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Self::Value>, EngineError> {
-        Ok(self.trees[tree.index()].get(key)?)
+        let pending = self.pending();
+        match pending.get(tree, key) {
+            Some(before) => Ok(before.clone()),
+            None => Ok(self.trees[tree.index()].get(key)?),
+        }
     }
 
     fn range(&self, tree: Tree, range: Range<'_>, backwards: bool, visit: Visit<'_>) -> Result<(), StoreError> {
-        let mut records = self.trees[tree.index()].range::<&[u8], _>(range);
-        while let Some(found) = if backwards { records.next_back() } else { records.next() } {
-            let (key, record) = found.map_err(EngineError::from)?;
+        let records = self.trees[tree.index()].range::<&[u8], _>(range);
+        let mut walk = Walk::over(records, tree, range, backwards);
+        // Locked for one step at a time, so that no walk holds up the writer.
+        while let Some((key, record)) = {
+            let pending = self.pending();
+            walk.next(&pending)?
+        } {
             if !visit(&key, &record)? {
                 break;
             }
@@ -82,6 +100,11 @@ impl Engine for Sled {
     }
 
     fn commit(&self, changes: &[Write]) -> Result<(), EngineError> {
+        let mut pending = Pending::default();
+        for Write { tree, key, .. } in changes {
+            pending.keep(*tree, key, self.trees[tree.index()].get(key)?);
+        }
+        *self.pending_mut() = pending;
         let outcome = self.trees.as_slice().transaction(|trees: &Vec<TransactionalTree>| {
             for Write { tree, key, record } in changes {
                 match record {
@@ -92,10 +115,12 @@ impl Engine for Sled {
             ConflictableTransactionResult::<(), ()>::Ok(())
         });
         match outcome {
-            Ok(()) => self.sync(),
-            Err(TransactionError::Storage(error)) => Err(error.into()),
+            Ok(()) => self.sync()?,
+            Err(TransactionError::Storage(error)) => return Err(error.into()),
             Err(TransactionError::Abort(())) => unreachable!("the transaction is never aborted"),
         }
+        *self.pending_mut() = Pending::default();
+        Ok(())
     }
 
     fn freeze(&self, trees: &[Tree], dir: &Path) -> Result<Vec<Box<dyn Frozen>>, StoreError> {
@@ -106,7 +131,7 @@ impl Engine for Sled {
     }
 
     fn close(self) -> Result<(), EngineError> {
-        self.sync()?;
+        let synced = self.sync();
         let Self { trees, db, log, .. } = self;
         drop((trees, db));
         // sled's threads let go a moment later: until then the files are not at rest.
@@ -116,11 +141,19 @@ impl Engine for Sled {
                 _ => break,
             }
         }
-        Ok(())
+        synced
     }
 }
 
 impl Sled {
+    fn pending(&self) -> RwLockReadGuard<'_, Pending> {
+        self.pending.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pending_mut(&self) -> RwLockWriteGuard<'_, Pending> {
+        self.pending.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts on disk all that was written so far. `Db::flush` alone does not: on Linux it ends in
     /// `sync_file_range`, which leaves the file's size and the disk's own cache out.
     fn sync(&self) -> Result<(), EngineError> {
@@ -206,4 +239,78 @@ fn open_database(home: &Path, options: Options) -> Result<(::sled::Db, Vec<::sle
 /// sled names this error only by its words.
 fn is_lock_error(error: &io::Error) -> bool {
     error.to_string().contains("could not acquire lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::Bound;
+
+    use super::*;
+
+    fn write(key: u8, record: Option<&[u8]>) -> Write {
+        Write {
+            tree: Tree::Users,
+            key: vec![key],
+            record: record.map(<[u8]>::to_vec),
+        }
+    }
+
+    fn all(sled: &Sled, range: Range<'_>, backwards: bool) -> Vec<(u8, Vec<u8>)> {
+        let mut all = Vec::new();
+        sled.range(Tree::Users, range, backwards, &mut |key, record| {
+            all.push((key[0], record.to_vec()));
+            Ok(true)
+        })
+        .unwrap();
+        all
+    }
+
+    // Failed before: a session was swept because its user's sessions had ended, in a transaction that was then undone.
+    #[test]
+    fn what_could_not_be_put_on_disk_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let sled = Sled::create(dir.path(), Options::default()).unwrap();
+        let there = (0..40).filter(|key| key % 3 > 0).collect::<Vec<_>>();
+        let first: Vec<_> = there.iter().map(|key| write(*key, Some(b"first"))).collect();
+        sled.commit(&first).unwrap();
+        let before: BTreeMap<u8, Vec<u8>> = there.iter().map(|key| (*key, b"first".to_vec())).collect();
+
+        // So that the second half of a commit fails.
+        fs::remove_dir(dir.path().join("blobs")).unwrap();
+        let changes: Vec<_> = (0..50)
+            .filter(|key| key % 7 < 3)
+            .map(|key| write(key, (key % 2 == 0).then_some(b"second".as_slice())))
+            .collect();
+        assert!(sled.commit(&changes).is_err());
+
+        for key in 0..50 {
+            let record = sled.get(Tree::Users, &[key]).unwrap();
+            assert_eq!(record.as_deref(), before.get(&key).map(Vec::as_slice), "{key}");
+        }
+        let bounds = |key: u8| [Bound::Included(key), Bound::Excluded(key), Bound::Unbounded];
+        for (start, end) in [(0, 49), (1, 1), (7, 8), (7, 22), (21, 35), (14, 50), (30, 3)] {
+            for start in bounds(start) {
+                for end in bounds(end) {
+                    let within = |key: &u8| {
+                        (match start {
+                            Bound::Included(start) => *key >= start,
+                            Bound::Excluded(start) => *key > start,
+                            Bound::Unbounded => true,
+                        }) && (match end {
+                            Bound::Included(end) => *key <= end,
+                            Bound::Excluded(end) => *key < end,
+                            Bound::Unbounded => true,
+                        })
+                    };
+                    let expected: Vec<_> = before.clone().into_iter().filter(|(key, _)| within(key)).collect();
+                    let (start, end) = (start.map(|key| [key]), end.map(|key| [key]));
+                    let range = (start.as_ref().map(|key| &key[..]), end.as_ref().map(|key| &key[..]));
+                    assert_eq!(all(&sled, range, false), expected, "{range:?}");
+                    let backwards: Vec<_> = expected.into_iter().rev().collect();
+                    assert_eq!(all(&sled, range, true), backwards, "{range:?} backwards");
+                }
+            }
+        }
+    }
 }
