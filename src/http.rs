@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod catch;
 mod cors;
 pub(crate) mod form;
+pub(crate) mod headers;
 pub(crate) mod if_match;
 pub(crate) mod json;
 pub(crate) mod origin;
@@ -13,7 +14,7 @@ pub(crate) mod respond;
 use std::time::Instant;
 
 use rocket::fairing::{Fairing, Info, Kind};
-use rocket::http::{Header, Method};
+use rocket::http::Method;
 use rocket::{Data, Request, Response, Route};
 
 use crate::shild::Shild;
@@ -76,7 +77,7 @@ impl Fairing for Frame {
             return;
         }
         let id = origin::request_id(request, shild);
-        set_headers(response, id);
+        headers::set(request, response, id);
         cors::allow(request, response, shild);
         if self.whole {
             log(request, response, id);
@@ -96,22 +97,6 @@ async fn undo_method_override(request: &mut Request<'_>, data: &mut Data<'_>) {
     {
         request.set_method(Method::Post);
     }
-}
-
-/// Requirement H1. What a route has set itself stays.
-fn set_headers(response: &mut Response<'_>, id: &str) {
-    let defaults = [
-        ("X-Content-Type-Options", "nosniff"),
-        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-        ("Referrer-Policy", "no-referrer"),
-        ("Cache-Control", "no-store"),
-    ];
-    for (name, value) in defaults {
-        if response.headers().get_one(name).is_none() {
-            response.set_header(Header::new(name, value));
-        }
-    }
-    response.set_header(Header::new("X-Request-Id", id.to_owned()));
 }
 
 /// One line a request: nothing in it comes from the client but what is one of a few words or has been checked.

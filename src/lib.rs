@@ -2,6 +2,37 @@
 //!
 //! Data flows one way: [`guard`] and the routes speak HTTP; [`Shild`] says what the program does and knows nothing of
 //! Rocket; [`store`] keeps it.
+//!
+//! # In an application of your own
+//!
+//! shild is not on crates.io: name the place of your checkout.
+//!
+//! ```toml
+//! [dependencies]
+//! rocket = "0.5"
+//! shild = { path = "../shild" }
+//! ```
+//!
+//! This is the whole of `src/main.rs`; sign up and sign in at `/docs`:
+//!
+//! ```no_run
+//! use rocket::{get, launch, routes};
+//! use shild::guard::CurrentUser;
+//!
+//! #[get("/cats")]
+//! fn cats(me: CurrentUser) -> String {
+//!     format!("{}'s cats", me.username())
+//! }
+//!
+//! #[launch]
+//! fn application() -> _ {
+//!     rocket::build().attach(shild::stage()).mount("/", routes![cats])
+//! }
+//! ```
+//!
+//! Settings stand in the application's own `Rocket.toml`, in the table `[default.shild]`; the directory `data` is made where the
+//! application is started. What shild has to say, such as why it cannot be opened, goes to the application's log. To show
+//! your routes in the OpenAPI document, see [`Stage::mount`]; to test them, the module `testing` behind the feature of that name.
 #![forbid(unsafe_code)]
 
 mod accounts;
@@ -29,6 +60,7 @@ mod origin;
 pub mod password;
 mod patch;
 mod ready;
+mod request_ids;
 mod reset;
 mod routes;
 mod secret;

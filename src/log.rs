@@ -187,9 +187,16 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for OneLine<W> {
 impl<W: Write> Write for OneLine<W> {
     /// Takes one whole event, as `tracing-subscriber` writes them.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let line = String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event));
-        if line.chars().any(breaks_lines) {
-            self.0.write_all(format!("{}\n", escaped(&line)).as_bytes())?;
+        let line = event.strip_suffix(b"\n").unwrap_or(event);
+        // Nearly every line is plain, and there is one for each request.
+        let plain = line.iter().all(|byte| (b' '..=b'~').contains(byte));
+        let text = if plain {
+            "".into()
+        } else {
+            String::from_utf8_lossy(line)
+        };
+        if text.chars().any(breaks_lines) {
+            self.0.write_all(format!("{}\n", escaped(&text)).as_bytes())?;
         } else {
             self.0.write_all(event)?;
         }

@@ -19,6 +19,7 @@ use crate::error::Problem;
 use crate::guard::SCHEME;
 use crate::http::respond::{OAuthErrorBody, document, document_problems};
 use crate::transfer::import::Format;
+use crate::user::Scope;
 
 /// The tags, in the order in which the docs page shows them.
 const TAGS: [(&str, &str); 5] = [
@@ -83,8 +84,14 @@ pub(crate) fn finish(mut spec: OpenApi, token_path: &str) -> OpenApi {
                     type_parameter(parameter);
                 }
             }
-            if operation.security.is_none() {
-                operation.security = Some(Vec::new());
+            let security = operation.security.get_or_insert_default();
+            if path == "/introspect" {
+                // Either scope will do, and a guard can name but one set of them.
+                security.push(
+                    [(SCHEME.to_owned(), vec![Scope::ADMIN.to_owned()])]
+                        .into_iter()
+                        .collect(),
+                );
             }
         }
     }

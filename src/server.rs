@@ -11,11 +11,11 @@ mod gate;
 mod head;
 mod pulse;
 
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{io, mem};
 
 use hyper::server::conn::Http;
 use hyper::service::service_fn;
@@ -130,21 +130,35 @@ impl Server {
     async fn converse(mut self, stream: TcpStream, peer: SocketAddr, _room: OwnedSemaphorePermit) {
         // Without it, answers are late and nothing is wrong.
         let _ = stream.set_nodelay(true);
-        let patience = self.patience;
-        // One that sends nothing costs a task and a socket, and none of hyper's buffers.
-        tokio::select! {
-            readable = tokio::time::timeout(patience.idle, stream.readable()) => {
-                if !matches!(readable, Ok(Ok(()))) {
-                    return;
-                }
-            }
-            () = &mut self.shutdown => return,
-        }
         let pulse = Arc::new(Pulse::new());
-        let gate = Gate::new(stream, Arc::clone(&pulse));
+        let mut gate = Gate::new(stream, Arc::clone(&pulse));
+        let patience = self.patience;
+        let in_time = tokio::select! {
+            there = gate.first_request() => there.unwrap_or(false).then_some(true),
+            () = pulse.outlasts(patience) => None,
+            () = &mut self.shutdown => return,
+        };
+        // A body that did not come in time is the business of its route; a head, of nobody.
+        if let Some(in_time) = in_time.or_else(|| gate.has_head().then_some(false)) {
+            // On the heap, so that those that never get here do without.
+            Box::pin(self.answer_all(gate, peer, pulse, in_time)).await;
+        }
+    }
+
+    /// Answers what comes through the gate. Whether its first request is there in time, with its body, is known.
+    async fn answer_all(mut self, gate: Gate, peer: SocketAddr, pulse: Arc<Pulse>, in_time: bool) {
+        let patience = self.patience;
+        let mut late = !in_time;
         let service = service_fn(|request| {
             let client = Arc::clone(&self.client);
-            bridge::answer(client, peer, pulse.busy(), patience.request, request)
+            bridge::answer(
+                client,
+                peer,
+                pulse.busy(),
+                patience.request,
+                mem::take(&mut late),
+                request,
+            )
         });
         let mut connection = pin!(
             Http::new()
@@ -152,17 +166,13 @@ impl Server {
                 .max_buf_size(head::MAX_LEN)
                 .serve_connection(gate, service)
         );
-        let (mut ending, mut look_at) = (false, pulse.deadline(patience));
+        let mut too_long = pin!(pulse.outlasts(patience));
+        let mut ending = false;
         loop {
             tokio::select! {
                 // Both ends of it are the client's: an error is no news to anybody.
                 _ = &mut connection => return,
-                () = tokio::time::sleep_until(look_at.into()) => {
-                    look_at = pulse.deadline(patience);
-                    if look_at <= Instant::now() {
-                        return;
-                    }
-                }
+                () = &mut too_long => return,
                 () = &mut self.shutdown, if !ending => {
                     ending = true;
                     connection.as_mut().graceful_shutdown();

@@ -16,6 +16,7 @@ use crate::metrics::{Metered, Metrics};
 use crate::operator::OperatorSecret;
 use crate::password::Hasher;
 use crate::ready::Readiness;
+use crate::request_ids::RequestIds;
 use crate::snapshots::Snapshots;
 #[cfg(feature = "redb")]
 use crate::store::RedbStore;
@@ -41,6 +42,7 @@ pub struct Parts {
     pub(crate) verified: VerifiedTokens,
     pub(crate) throttle: Throttle,
     pub(crate) readiness: Readiness,
+    pub(crate) request_ids: RequestIds,
     pub(crate) operator: OperatorSecret,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) snapshots: Option<Snapshots>,
@@ -233,6 +235,7 @@ impl Builder {
             verified: VerifiedTokens::new(settings.verified_tokens, &*random),
             throttle: Throttle::new(&settings.throttle),
             readiness: Readiness::default(),
+            request_ids: RequestIds::new(&*random),
             operator: OperatorSecret::generate(&*random),
             metrics,
             issuer: OnceLock::new(),

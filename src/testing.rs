@@ -6,13 +6,14 @@
 //! ```toml
 //! [dependencies]
 //! rocket = "0.5"
-//! shild = "0.1"
+//! shild = { path = "../shild" }
 //!
 //! [dev-dependencies]
-//! shild = { version = "0.1", features = ["testing"] }
+//! shild = { path = "../shild", features = ["testing"] }
 //! ```
 //!
-//! A whole test: an application as it is launched, and what happens to whoever signs in to it.
+//! A whole test: an application as it is launched, and what happens to whoever signs in to it. In a program it stands in a
+//! `#[cfg(test)] mod tests` of `src/main.rs`, and is run by `cargo test`.
 //!
 //! ```
 //! use std::time::Duration;

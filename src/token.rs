@@ -5,7 +5,7 @@ mod footer;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 pub mod keyring;
-mod mac;
+pub(crate) mod mac;
 pub mod master;
 pub mod paserk;
 pub mod paseto;

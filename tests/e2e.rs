@@ -219,6 +219,28 @@ fn assert_restores(store: &str) {
 }
 
 #[test]
+fn snapshots_are_taken_when_something_has_changed_and_the_newest_three_are_kept() {
+    let home = home();
+    let taken = || {
+        let entries = fs::read_dir(home.path().join("data/snapshots")).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let mut seen = Vec::new();
+    for name in ["juliet", "romeo", "nurse", "tybalt"] {
+        let server = Server::start(home.path());
+        server.register(name);
+        server.stop();
+        assert!(taken().len() <= 3 && taken().last() > seen.last(), "{:?}", taken());
+        seen = taken();
+        // Nothing has changed.
+        Server::start(home.path()).stop();
+        assert_eq!(taken(), seen);
+    }
+}
+
+#[test]
 fn a_damaged_sled_is_restored_from_the_snapshot_of_the_last_stop() {
     assert_restores("sled");
 }

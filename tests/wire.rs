@@ -188,6 +188,13 @@ fn a_client_that_lets_the_server_wait_is_cut_off() {
         (answers[0].status, answers[0].json()["error"].as_str()),
         (408, Some("invalid_request"))
     );
+    // Whoever waits for leave to send a body is given it.
+    let asks = "POST /register HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n";
+    let answers = Wire::to(&server).all(asks);
+    assert_eq!(
+        answers.iter().map(|answer| answer.status).collect::<Vec<_>>(),
+        [100, 408]
+    );
     server.stop();
 }
 

@@ -33,6 +33,9 @@ pub(crate) async fn read(request: &Request<'_>, data: Data<'_>) -> Result<Zeroiz
     let patience = patience(request);
     let read = async {
         let mut body = Pieces::of(request, data);
+        if body.is_late() {
+            return Err(BodyError::TooSlow);
+        }
         let mut bytes = Zeroizing::new(Vec::new());
         while let Some(piece) = body.any().await.map_err(|_| BodyError::Broken)?.map(Zeroizing::new) {
             if bytes.len() + piece.len() > LIMIT {
@@ -78,6 +81,10 @@ impl<'r> Pieces<'r> {
             source,
             patience: patience(request),
         }
+    }
+
+    fn is_late(&self) -> bool {
+        matches!(&self.source, Source::Server(chunks) if chunks.is_late())
     }
 
     /// The next piece, if it comes in time; `None` at the end.

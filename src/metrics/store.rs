@@ -60,6 +60,17 @@ macro_rules! passed_on {
     };
 }
 
+#[async_trait]
+impl SnapshotStore for Metered {
+    async fn snapshot(&self, sections: Sections) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.store.snapshot(sections).await
+    }
+
+    fn changes(&self) -> Option<u64> {
+        self.store.changes()
+    }
+}
+
 passed_on! {
     UserStore {
         read find(id: UserId) -> Option<UserRecord>;
@@ -91,9 +102,6 @@ passed_on! {
     FailureStore {
         read failures(user: UserId) -> Option<Failures>;
         change put_failures(counts: &[(UserId, Option<Failures>)]) -> ();
-    }
-    SnapshotStore {
-        read snapshot(sections: Sections) -> Box<dyn Snapshot>;
     }
     VerifyStore {
         read verify(progress: Progress) -> Verification;

@@ -5,8 +5,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Bytes, HttpBody as _, Sender};
@@ -16,12 +18,15 @@ use rocket::http::uri::Origin;
 use rocket::http::{Header, Method};
 use rocket::local::asynchronous::{Client, LocalRequest, LocalResponse};
 use tokio::io::AsyncReadExt as _;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::head::Refusal;
 use super::pulse::Busy;
 use crate::error::{Error, Problem};
-use crate::http::catch;
+use crate::http::origin::request_id;
+use crate::http::{catch, headers};
+use crate::shild::Shild;
 
 /// A path that no route has: what was refused is answered there.
 const NOWHERE: &str = "/-";
@@ -31,29 +36,65 @@ const PIECE: usize = 64 * 1024;
 
 type Request = hyper::Request<Body>;
 
-/// Answers a request. That is done by a task of its own, so that what was begun is finished also when the client has left.
+/// A request that is being answered.
 ///
-/// # Errors
-/// If there is no answer, because it broke off.
-pub(super) async fn answer(
+/// The connection does that itself, which costs less than a task for each request. Whatever is left when this is dropped goes on
+/// in a task of its own: a long body after its head, and what a client that has left had begun.
+pub(super) struct Answering {
+    /// `None` once it is done.
+    work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    head: oneshot::Receiver<Response<Body>>,
+}
+
+impl Future for Answering {
+    /// An error says that there is no answer, because it broke off.
+    type Output = io::Result<Response<Body>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(work) = &mut self.work
+            && work.as_mut().poll(cx).is_ready()
+        {
+            self.work = None;
+        }
+        Pin::new(&mut self.head).poll(cx).map_err(io::Error::other)
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
+    }
+}
+
+/// Answers a request; `late` says that its body has been waited for long enough.
+pub(super) fn answer(
     client: Arc<Client>,
     peer: SocketAddr,
     busy: Busy,
     patience: Duration,
+    late: bool,
     request: Request,
-) -> io::Result<Response<Body>> {
-    let (head, answer) = oneshot::channel();
-    tokio::spawn(async move {
+) -> Answering {
+    let (sender, head) = oneshot::channel();
+    let work = async move {
         let _busy = busy;
         let ends = request.headers().contains_key(TRANSFER_ENCODING) || Refusal::behind(&request).is_some();
-        let response = to_rocket(&client, peer, request).dispatch().await;
-        send(response, ends, patience, head).await;
-    });
-    answer.await.map_err(io::Error::other)
+        let request = to_rocket(&client, peer, late, request);
+        let id = leave_headers(&client, &request);
+        send(request.dispatch().await, id.as_deref(), ends, patience, sender).await;
+    };
+    Answering {
+        work: Some(Box::pin(work)),
+        head,
+    }
 }
 
 /// The request as Rocket has it.
-fn to_rocket(client: &Client, peer: SocketAddr, request: Request) -> LocalRequest<'_> {
+fn to_rocket(client: &Client, peer: SocketAddr, late: bool, request: Request) -> LocalRequest<'_> {
     let (target, refused) = match read(&request) {
         Ok(target) => (target, None),
         Err(error) => ((Method::Get, Origin::path_only(NOWHERE)), Some(error)),
@@ -71,10 +112,18 @@ fn to_rocket(client: &Client, peer: SocketAddr, request: Request) -> LocalReques
             catch::refuse(&local, error);
         }
         None => {
-            local.local_cache(|| Waiting(Mutex::new(Some(request.into_body()))));
+            let body = request.into_body();
+            local.local_cache(|| Waiting(Mutex::new(Some(Chunks { body, late }))));
         }
     }
     local
+}
+
+/// Has the headers that every answer carries left to [`send`]; the id that is to be among them.
+fn leave_headers(client: &Client, request: &LocalRequest<'_>) -> Option<String> {
+    let shild = client.rocket().state::<Shild>()?;
+    headers::leave_to_server(request.inner());
+    Some(request_id(request.inner(), shild).to_owned())
 }
 
 /// Method and target.
@@ -95,10 +144,19 @@ fn read(request: &Request) -> Result<(Method, Origin<'static>), Error> {
 }
 
 /// Hands over the answer: its head through `head`, and what is long of its body as the client takes it.
-async fn send(mut answer: LocalResponse<'_>, ends: bool, patience: Duration, head: oneshot::Sender<Response<Body>>) {
+async fn send(
+    mut answer: LocalResponse<'_>,
+    id: Option<&str>,
+    ends: bool,
+    patience: Duration,
+    head: oneshot::Sender<Response<Body>>,
+) {
     let mut response = Response::builder().status(answer.status().code);
     for field in answer.headers().iter() {
         response = response.header(field.name().as_str(), field.value().as_bytes());
+    }
+    if let (Some(fields), Some(id)) = (response.headers_mut(), id) {
+        headers::add(fields, id);
     }
     if ends {
         response = response.header(CONNECTION, HeaderValue::from_static("close"));
@@ -152,21 +210,28 @@ async fn stream(mut answer: LocalResponse<'_>, mut body: Sender, patience: Durat
 }
 
 /// A body that nobody has read yet.
-struct Waiting(Mutex<Option<Body>>);
+struct Waiting(Mutex<Option<Chunks>>);
 
 /// The body of a request that this server has taken, for whoever asks first. `None`: it is in Rocket's hands.
 pub(crate) fn body_of(request: &rocket::Request<'_>) -> Option<Chunks> {
     let waiting = request.local_cache(|| Waiting(Mutex::new(None)));
-    let body = waiting.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    body.map(Chunks)
+    waiting.0.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// A body, piece by piece.
-pub(crate) struct Chunks(Body);
+pub(crate) struct Chunks {
+    body: Body,
+    late: bool,
+}
 
 impl Chunks {
+    /// Whether it has been waited for long enough.
+    pub(crate) const fn is_late(&self) -> bool {
+        self.late
+    }
+
     /// The next piece; `None` at the end.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        self.0.data().await.transpose().map_err(io::Error::other)
+        self.body.data().await.transpose().map_err(io::Error::other)
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing behind a head passes before it is known where its message ends, so hyper cannot take for a head what was not
 //! looked at. In place of a head that is refused hyper gets one that [`Refusal::behind`] knows, and then the end.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use super::head::Refusal;
 /// How much of a head is read at once.
 const PIECE: usize = 2 * 1024;
 
+/// A body up to this length, in bytes, is waited for before hyper hears of its request: as long as those that are taken whole.
+const SHORT: u64 = crate::http::body::LIMIT as u64;
+
 pub(super) struct Gate<S = TcpStream> {
     socket: S,
     /// What has been read and has not passed.
@@ -27,6 +31,8 @@ pub(super) struct Gate<S = TcpStream> {
     /// How much of it may pass.
     free: usize,
     next: Next,
+    /// Whether the body that comes next is short, and comes by itself.
+    short: bool,
     /// How much is read after a refusal.
     unread: usize,
     pulse: Arc<Pulse>,
@@ -51,9 +57,38 @@ impl<S: AsyncRead + Unpin> Gate<S> {
             held: Vec::new(),
             free: 0,
             next: Next::Head,
+            short: false,
             unread: 4 * head::MAX_LEN,
             pulse,
         }
+    }
+
+    /// Waits until the first request is there, with its body if that is short. Until then a connection costs no more than what has
+    /// come of it: none of hyper's buffers, and nothing of Rocket. Whether there is one, or a part of one with a whole head.
+    pub(super) async fn first_request(&mut self) -> io::Result<bool> {
+        if !poll_fn(|context| self.poll_head(context)).await? {
+            return Ok(false);
+        }
+        if let Next::Body(len) = self.next
+            && self.short
+        {
+            let whole = self.free + usize::try_from(len).unwrap_or(usize::MAX);
+            self.pulse.began();
+            while self.held.len() < whole {
+                let before = self.held.len();
+                poll_fn(|context| self.poll_piece(context)).await?;
+                if self.held.len() == before {
+                    break;
+                }
+            }
+            self.pulse.ended();
+        }
+        Ok(true)
+    }
+
+    /// Whether a whole head has come.
+    pub(super) const fn has_head(&self) -> bool {
+        self.free > 0
     }
 
     /// Lets pass what may, at most as much as `out` takes.
@@ -73,19 +108,20 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         loop {
             if !self.held.is_empty() {
                 match head::look(&self.held) {
-                    Head::Partial => self.pulse.head_began(),
+                    Head::Partial => self.pulse.began(),
                     Head::Whole(len, body) => {
-                        self.pulse.head_ended();
+                        self.pulse.ended();
                         self.free = len;
+                        self.short = matches!(body, Body::Sized(len) if len <= SHORT);
                         self.next = match body {
                             Body::Sized(0) => Next::Head,
-                            Body::Sized(len) => Next::Body(len),
+                            Body::Sized(len) | Body::Announced(len) => Next::Body(len),
                             Body::Chunked => Next::Rest,
                         };
                         return Poll::Ready(Ok(true));
                     }
                     Head::Refused(refusal) => {
-                        self.pulse.head_ended();
+                        self.pulse.ended();
                         self.held = refusal.in_place();
                         self.free = self.held.len();
                         self.next = Next::End;
@@ -101,7 +137,7 @@ impl<S: AsyncRead + Unpin> Gate<S> {
                 if piece.is_empty() {
                     return Poll::Ready(Ok(false));
                 }
-                self.pulse.head_began();
+                self.pulse.began();
                 if piece.contains(&b'\n') || self.held.len() >= head::MAX_LEN {
                     break;
                 }

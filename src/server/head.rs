@@ -19,6 +19,8 @@ const MAX_FIELDS: usize = 64;
 pub(super) enum Body {
     /// So many bytes.
     Sized(u64),
+    /// So many bytes, once the client is told to go on (RFC 9110 §10.1.1).
+    Announced(u64),
     /// Chunks; the connection ends with this request, so that where they end is hyper's business alone.
     Chunked,
 }
@@ -99,11 +101,7 @@ pub(super) fn look(bytes: &[u8]) -> Head {
 
 fn check(request: &httparse::Request<'_, '_>, head: &[u8]) -> Result<Body, Refusal> {
     // A lone line feed ends a line for some readers, and not for others.
-    if head
-        .iter()
-        .enumerate()
-        .any(|(at, byte)| *byte == b'\n' && (at == 0 || head[at - 1] != b'\r'))
-    {
+    if memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r') {
         return Err(Refusal::Malformed);
     }
     if request.path.is_some_and(|path| path.len() > MAX_TARGET) {
@@ -131,7 +129,14 @@ fn check(request: &httparse::Request<'_, '_>, head: &[u8]) -> Result<Body, Refus
         (Some(_), Some(_)) => Err(Refusal::TwoLengths),
         (None, Some(encoding)) if is_1_1 && encoding.eq_ignore_ascii_case(b"chunked") => Ok(Body::Chunked),
         (None, Some(_)) => Err(Refusal::TransferEncoding),
-        (Some(length), None) => length_of(length).map(Body::Sized).ok_or(Refusal::ContentLength),
+        (Some(length), None) => {
+            let announced = request
+                .headers
+                .iter()
+                .any(|field| field.name.eq_ignore_ascii_case("Expect"));
+            let body = if announced { Body::Announced } else { Body::Sized };
+            length_of(length).map(body).ok_or(Refusal::ContentLength)
+        }
         (None, None) => Ok(Body::Sized(0)),
     }
 }
@@ -161,6 +166,10 @@ mod tests {
         for (fields, body) in [
             ("Host: a\r\n", Body::Sized(0)),
             ("host: [::1]:8000\r\ncontent-length: 12\r\n", Body::Sized(12)),
+            (
+                "Host: a\r\nExpect: 100-continue\r\nContent-Length: 12\r\n",
+                Body::Announced(12),
+            ),
             ("Host: a\r\nTransfer-Encoding: Chunked\r\n", Body::Chunked),
         ] {
             assert_eq!(of(fields), Head::Whole(24 + fields.len(), body), "{fields}");

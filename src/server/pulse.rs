@@ -13,7 +13,7 @@ pub(super) struct Pulse(Mutex<State>);
 struct State {
     /// Requests that are being answered; as long as there are any, nobody is late.
     answering: usize,
-    /// Whether a part of a head is there.
+    /// Whether a part of a head, or of a short body, is there.
     begun: bool,
     /// Since when the client is waited for.
     since: Instant,
@@ -32,8 +32,8 @@ impl Pulse {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first bytes of a head came; more of them later are no reason to wait longer.
-    pub(super) fn head_began(&self) {
+    /// The first bytes of a head came, or those of a short body may; more of them later are no reason to wait longer.
+    pub(super) fn began(&self) {
         let mut state = self.state();
         if !state.begun {
             state.begun = true;
@@ -41,8 +41,8 @@ impl Pulse {
         }
     }
 
-    /// A head is whole.
-    pub(super) fn head_ended(&self) {
+    /// The head, or the body, is whole.
+    pub(super) fn ended(&self) {
         let mut state = self.state();
         state.begun = false;
         state.since = Instant::now();
@@ -52,6 +52,17 @@ impl Pulse {
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         self.state().answering += 1;
         Busy(Arc::clone(self))
+    }
+
+    /// Done when the client has kept the server waiting for too long.
+    pub(super) async fn outlasts(&self, patience: Patience) {
+        loop {
+            let deadline = self.deadline(patience);
+            if deadline <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(deadline.into()).await;
+        }
     }
 
     /// When the connection is to be cut if nothing happens until then.
@@ -98,14 +109,14 @@ mod tests {
                 + 1
         };
         assert_eq!(left(), 60);
-        pulse.head_began();
+        pulse.began();
         let first = pulse.deadline(PATIENCE);
         assert_eq!(left(), 10);
-        pulse.head_began();
+        pulse.began();
         assert_eq!(pulse.deadline(PATIENCE), first, "more bytes of it win no time");
-        pulse.head_ended();
+        pulse.ended();
         let busy = pulse.busy();
-        pulse.head_began();
+        pulse.began();
         assert!(pulse.deadline(PATIENCE) > first);
         drop(busy);
         assert_eq!(left(), 10, "the next head has begun");

@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
 
 use super::keyring::Keyring;
-use super::mac::keyed32;
+use super::mac::tag128;
 use super::paseto::MAX_TOKEN_LEN;
 use super::{Expected, InvalidToken, Verified, verify};
 use crate::clock::{Random, Timestamp, random_bytes};
@@ -20,8 +20,8 @@ use crate::clock::{Random, Timestamp, random_bytes};
 pub struct VerifiedTokens {
     /// By a MAC of the whole token under a key that nobody outside this process knows: no token can be made that hits
     /// another's entry, and the cache holds no token that could be stolen from it.
-    cache: Cache<[u8; 32], Arc<Verified>>,
-    key: Zeroizing<[u8; 32]>,
+    cache: Cache<u128, Arc<Verified>>,
+    key: Zeroizing<[u8; 16]>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -52,7 +52,7 @@ impl VerifiedTokens {
         if token.len() > MAX_TOKEN_LEN {
             return Err(InvalidToken::TooLong);
         }
-        let entry = keyed32(&self.key, &[token.as_bytes()]);
+        let entry = tag128(&self.key, token.as_bytes());
         if let Some(verified) = self.cache.get(&entry) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             verified.check(keyring, expected, now)?;

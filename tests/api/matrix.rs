@@ -60,6 +60,8 @@ pub(crate) struct Operation {
     pub(crate) path: String,
     /// The scope that it needs, if it is protected.
     pub(crate) scope: Option<String>,
+    /// Scopes of which one is enough as well.
+    others: Vec<String>,
     /// Content type and an example of its body.
     pub(crate) body: Option<(String, Value)>,
 }
@@ -111,19 +113,21 @@ pub(crate) fn operations() -> Vec<Operation> {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let security = operation["security"].as_array().unwrap();
-            let scopes = security
-                .first()
-                .map(|requirement| requirement["oauth2"].as_array().unwrap());
+            let scopes: Vec<_> = security
+                .iter()
+                .map(|requirement| match &requirement["oauth2"].as_array().unwrap()[..] {
+                    [] => ANY_SCOPE.to_owned(),
+                    [scope] => scope.as_str().unwrap().to_owned(),
+                    scopes => panic!("{path} needs {scopes:?}"),
+                })
+                .collect();
             let content = operation["requestBody"]["content"].as_object();
             all.push(Operation {
                 id: operation["operationId"].as_str().unwrap().to_owned(),
                 method: method.to_ascii_uppercase().parse().unwrap(),
                 path: path.clone(),
-                scope: scopes.map(|scopes| match &scopes[..] {
-                    [] => ANY_SCOPE.to_owned(),
-                    [scope] => scope.as_str().unwrap().to_owned(),
-                    _ => panic!("{path} needs {scopes:?}"),
-                }),
+                scope: scopes.first().cloned(),
+                others: scopes.into_iter().skip(1).collect(),
                 body: content
                     .and_then(|all| all.iter().next())
                     .map(|(kind, media)| (kind.clone(), example(&document, &media["schema"]))),
@@ -292,6 +296,28 @@ async fn with_a_good_token_nobody_is_kept_out() {
 }
 
 #[rocket::async_test]
+async fn each_scope_that_the_document_names_is_enough() {
+    let app = with_somebody_left().await;
+    for operation in protected() {
+        for scope in operation
+            .scope
+            .iter()
+            .chain(&operation.others)
+            .filter(|scope| *scope != ANY_SCOPE)
+        {
+            let name = format!("{}-{scope}", operation.id);
+            let path = path_of(&operation, &app.user_with(&name, "admin introspect user").await).await;
+            let answer = operation.call(&app.signed_in(&name, Some(scope)).await, &path).await;
+            assert!(
+                !matches!(answer.status, 401 | 403),
+                "{} by {scope}: {answer}",
+                operation.id
+            );
+        }
+    }
+}
+
+#[rocket::async_test]
 async fn nobody_enters_without_a_token() {
     let app = App::new().await;
     for operation in protected() {
@@ -398,12 +424,12 @@ async fn nobody_enters_without_the_scope() {
         if scope == ANY_SCOPE {
             continue;
         }
-        let without = match scope {
-            // Whoever administers may ask about tokens too.
-            "introspect" => "other user",
-            "admin" => "introspect other user",
-            _ => "admin introspect other",
-        };
+        let enough = |given: &&str| *given == scope || operation.others.iter().any(|other| other == given);
+        let without: Vec<_> = ["admin", "introspect", "other", "user"]
+            .into_iter()
+            .filter(|given| !enough(given))
+            .collect();
+        let without = &without.join(" ");
         let (_, path) = able(&app, &operation).await;
         let name = format!("{}-alice", operation.id);
         let wide = app.user_with(&name, "admin introspect other user").await;

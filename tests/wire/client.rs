@@ -95,7 +95,7 @@ impl Wire {
             headers,
             body: String::new(),
         };
-        if has_body && status != 204 {
+        if has_body && status != 204 && status >= 200 {
             let len = answer
                 .header("content-length")
                 .expect("its length is told")
