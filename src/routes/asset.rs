@@ -1,4 +1,5 @@
-//! Files that are served from the binary: compressed at their first request, revalidated by their `ETag`.
+//! Files that are served from the binary, compressed and revalidated by their `ETag`: what is text here is compressed at its
+//! first request, what is large stands in the binary compressed.
 
 use std::borrow::Cow;
 use std::io::{Cursor, Read, Write};
@@ -17,9 +18,9 @@ pub(super) fn file(path: &str, kind: ContentType, text: impl Into<Cow<'static, s
     route(path, Source::Text(kind, text.into()), policy)
 }
 
-/// A route that answers with what another one gives.
-pub(super) fn taken_from(other: Route, path: &str, policy: &'static str) -> Route {
-    route(path, Source::Other(other.handler), policy)
+/// Likewise, with what gzip has made of it.
+pub(super) fn compressed(path: &str, kind: ContentType, gzip: &'static [u8], policy: &'static str) -> Route {
+    route(path, Source::Gzip(kind, gzip), policy)
 }
 
 fn route(path: &str, source: Source, policy: &'static str) -> Route {
@@ -38,24 +39,35 @@ struct Asset {
 #[derive(Clone)]
 enum Source {
     Text(ContentType, Cow<'static, str>),
-    Other(Box<dyn Handler>),
+    Gzip(ContentType, &'static [u8]),
 }
 
 /// A file as it is kept: compressed.
 struct Kept {
     kind: ContentType,
-    gzip: Vec<u8>,
+    gzip: Cow<'static, [u8]>,
     etag: String,
 }
 
 impl Kept {
-    fn new(kind: ContentType, bytes: &[u8]) -> Self {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        let gzip = encoder
-            .write_all(bytes)
-            .and_then(|()| encoder.finish())
-            .expect("writing to memory does not fail");
-        let etag = format!("\"{:08x}-{:x}\"", crc32fast::hash(bytes), bytes.len());
+    fn of(source: &Source) -> Self {
+        match source {
+            Source::Text(kind, text) => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+                let gzip = encoder
+                    .write_all(text.as_bytes())
+                    .and_then(|()| encoder.finish())
+                    .expect("writing to memory does not fail");
+                Self::new(kind.clone(), gzip.into())
+            }
+            Source::Gzip(kind, gzip) => Self::new(kind.clone(), (*gzip).into()),
+        }
+    }
+
+    fn new(kind: ContentType, gzip: Cow<'static, [u8]>) -> Self {
+        // The checksum and the length of what was compressed (RFC 1952 §2.3.1).
+        let trailer = gzip.last_chunk().expect("a header and this are there");
+        let etag = format!("\"{:016x}\"", u64::from_be_bytes(*trailer));
         Self { kind, gzip, etag }
     }
 
@@ -87,8 +99,8 @@ impl Kept {
             let mut plain = Vec::new();
             GzDecoder::new(&*self.gzip)
                 .read_to_end(&mut plain)
-                .expect("it was compressed here");
-            plain
+                .expect("it is what gzip made");
+            plain.into()
         };
         response.set_sized_body(body.len(), Cursor::new(body));
         response
@@ -97,23 +109,8 @@ impl Kept {
 
 #[rocket::async_trait]
 impl Handler for Asset {
-    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
-        if let Some(kept) = self.kept.get() {
-            return Outcome::Success(kept.answer(request, self.policy));
-        }
-        let made = match &self.source {
-            Source::Text(kind, text) => Kept::new(kind.clone(), text.as_bytes()),
-            Source::Other(handler) => match handler.handle(request, data).await {
-                Outcome::Success(mut response) => {
-                    let kind = response.content_type().unwrap_or(ContentType::Binary);
-                    let Ok(bytes) = response.body_mut().to_bytes().await else {
-                        return Outcome::Error(Status::InternalServerError);
-                    };
-                    Kept::new(kind, &bytes)
-                }
-                other => return other,
-            },
-        };
-        Outcome::Success(self.kept.get_or_init(|| made).answer(request, self.policy))
+    async fn handle<'r>(&self, request: &'r Request<'_>, _: Data<'r>) -> Outcome<'r> {
+        let kept = self.kept.get_or_init(|| Kept::of(&self.source));
+        Outcome::Success(kept.answer(request, self.policy))
     }
 }
