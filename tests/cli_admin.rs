@@ -450,6 +450,9 @@ fn what_needs_no_store_makes_none() {
     assert!(!path.join("data").exists());
     let server = Server::start(path);
     assert_eq!(good(path, &format!("healthcheck --port {}", server.port())), "");
+    // It listens where no setting says; its own file in the data directory does.
+    assert_eq!(good(path, "healthcheck"), "");
+    bad(path, "healthcheck --port 1", 1, "does not answer");
     server.stop();
 }
 
@@ -468,6 +471,7 @@ fn a_wrong_use_says_what_is_wrong_and_does_nothing() {
         ("session end", "<NAME>"),
         ("key retire", "<KID>"),
         ("audit --limit x", "--limit"),
+        ("audit --kind x", "--kind"),
         ("completions tcsh", "tcsh"),
     ] {
         bad(path, line, 2, words);
@@ -479,7 +483,6 @@ fn a_wrong_use_says_what_is_wrong_and_does_nothing() {
         ("user show a/b", "a/b"),
         ("user delete juliet --yes", "there is no user named juliet"),
         ("key retire k4.pid.x", "no signing key"),
-        ("audit --kind x", "registered"),
     ] {
         bad(path, line, 1, words);
     }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
+use shild::audit::AuditKind;
 use shild::config::Sources;
 
 use super::Failure;
@@ -26,7 +27,7 @@ pub(super) struct AuditArgs {
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// Only events of this kind.
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = AuditKind::ALL.map(AuditKind::as_str))]
     kind: Option<String>,
     /// At most so many, the newest.
     #[arg(long, value_name = "N", default_value_t = 100)]

@@ -4,17 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use shild::config::{Settings, Sources, listen_address, rocket_figment};
+use shild::operator::Credentials;
 
 use super::Failure;
 
 /// How long each answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks the server at the address in force whether it lives, and whether its store does.
+/// Asks the server whether it lives, and whether its store does.
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
-    let figment = rocket_figment(sources)?;
-    Settings::from_figment(&figment)?;
-    let address = reachable(listen_address(&figment)?);
+    let base = server(sources)?;
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(PATIENCE))
         .http_status_as_error(false)
@@ -24,7 +23,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
         .build()
         .new_agent();
     for path in ["/healthz", "/readyz"] {
-        let url = format!("http://{address}{path}");
+        let url = format!("{base}{path}");
         let status = match agent.get(&url).call() {
             Ok(response) => response.status().as_u16(),
             Err(e) => return Err(format!("{url} does not answer: {e}").into()),
@@ -34,6 +33,22 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Where the server is: at the address that the command line names, else where the one on the data directory says that it
+/// listens, else at the address in force.
+fn server(sources: &Sources) -> Result<String, Failure> {
+    let figment = rocket_figment(sources)?;
+    let settings = Settings::from_figment(&figment)?;
+    let named = &sources.overrides;
+    if named.address.is_none()
+        && named.port.is_none()
+        // What only the server's own user may read is no reason to call it ill.
+        && let Ok(Some(running)) = Credentials::read(&settings.data_dir)
+    {
+        return Ok(running.address);
+    }
+    Ok(format!("http://{}", reachable(listen_address(&figment)?)))
 }
 
 /// Where a server that listens on `address` can be reached from this machine.
