@@ -65,12 +65,9 @@ impl Kept {
     }
 
     fn new(kind: ContentType, gzip: Cow<'static, [u8]>) -> Self {
-        // It ends with the checksum and the length of what was compressed (RFC 1952 §2.3.1).
-        let [.., a, b, c, d, e, f, g, h] = *gzip else {
-            unreachable!("it is longer than that");
-        };
-        let (crc, length) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-        let etag = format!("\"{crc:08x}-{length:x}\"");
+        // The checksum and the length of what was compressed (RFC 1952 §2.3.1).
+        let trailer = gzip.last_chunk().expect("a header and this are there");
+        let etag = format!("\"{:016x}\"", u64::from_be_bytes(*trailer));
         Self { kind, gzip, etag }
     }
 
