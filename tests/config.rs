@@ -168,6 +168,7 @@ fn every_setting_can_be_set_in_the_environment() {
         ),
         ("audit.max_age", "30d"),
         ("audit.max_events", "1000"),
+        ("snapshot_interval", "2h"),
     ];
     let variables: Vec<_> = given
         .iter()

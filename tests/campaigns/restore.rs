@@ -160,16 +160,16 @@ fn moment(crew: &Crew, exported: &Users, rng: &mut Rng) -> Result<(Crew, u64), F
     for worker in &crew.0 {
         let number = worker.number;
         let found = prefix(&worker.history, number, exported, &mut known);
-        let Some((steps, world)) = found else {
+        let Some((least, most, world)) = found else {
             return Err(half(format!(
                 "what was restored is nothing that worker {number} ever had"
             )));
         };
-        let (there, missed) = worker.history.split_at(steps);
-        last_begun = there.last().map_or(last_begun, |noted| last_begun.max(noted.begun));
-        let ended = missed.first().and_then(|noted| noted.acknowledged.as_ref());
+        let there = worker.history[..least].last();
+        last_begun = there.map_or(last_begun, |noted| last_begun.max(noted.begun));
+        let ended = worker.history.get(most).and_then(|noted| noted.acknowledged.as_ref());
         first_missed = ended.map_or(first_missed, |(noted, _)| first_missed.min(*noted));
-        acknowledged += steps as u64;
+        acknowledged += most as u64;
         then.0.push(Worker::with(number, world, rng.fork()));
     }
     if let Some(id) = exported.keys().find(|id| !known.contains(*id)) {
@@ -183,8 +183,14 @@ fn moment(crew: &Crew, exported: &Users, rng: &mut Rng) -> Result<(Crew, u64), F
     Ok((then, acknowledged))
 }
 
-/// After how many of its steps a worker's accounts were those of the export, and what it knew then. Its users are put to `known`.
-fn prefix(history: &[Noted], worker: usize, exported: &Users, known: &mut BTreeSet<String>) -> Option<(usize, World)> {
+/// After how many of its steps, at least and at most, a worker's accounts were those of the export, and what it knew after the
+/// most: steps can cancel each other out, as a sign-in and the end of that session. Its users are put to `known`.
+fn prefix(
+    history: &[Noted],
+    worker: usize,
+    exported: &Users,
+    known: &mut BTreeSet<String>,
+) -> Option<(usize, usize, World)> {
     let mut ids = BTreeSet::new();
     for noted in history {
         let id = noted
@@ -200,10 +206,11 @@ fn prefix(history: &[Noted], worker: usize, exported: &Users, known: &mut BTreeS
         .collect();
     known.extend(ids);
     let mut world = World::new(worker);
-    let mut users = Users::new();
+    let mut found: Option<(usize, usize, World)> = None;
     for steps in 0..=history.len() {
-        if users == own {
-            return Some((steps, world));
+        if world.users() == own {
+            let least = found.map_or(steps, |(least, ..)| least);
+            found = Some((least, steps, world.clone()));
         }
         let Some(Noted {
             step,
@@ -211,11 +218,10 @@ fn prefix(history: &[Noted], worker: usize, exported: &Users, known: &mut BTreeS
             ..
         }) = history.get(steps)
         else {
-            return None;
+            break;
         };
         world.begin(step);
         world.acknowledged(step, answer);
-        users = world.users();
     }
-    None
+    found
 }
