@@ -117,7 +117,10 @@ fn first_steps_and_administration_go_as_the_readme_says_with_a_server() {
     administer(home.path());
     server.stop();
     let said = type_in(home.path(), &commands_below("Snapshots, and the way back"));
-    assert!(said.contains("the store is as of") && said.contains("2 users"), "{said}");
+    assert!(
+        said.contains("the store is as of") && said.contains("2 users"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -107,14 +107,11 @@ fn to_rocket(client: &Client, peer: SocketAddr, late: bool, request: Request) ->
             local.add_header(Header::new(name.as_str().to_owned(), value.to_owned()));
         }
     }
-    match refused {
-        Some(error) => {
-            catch::refuse(&local, error);
-        }
-        None => {
-            let body = request.into_body();
-            local.local_cache(|| Waiting(Mutex::new(Some(Chunks { body, late }))));
-        }
+    if let Some(error) = refused {
+        catch::refuse(&local, error);
+    } else {
+        let body = request.into_body();
+        local.local_cache(|| Waiting(Mutex::new(Some(Chunks { body, late }))));
     }
     local
 }
