@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub(crate) use self::bridge::{Chunks, body_of};
-use self::gate::Gate;
+use self::gate::{First, Gate};
 use self::pulse::Pulse;
 
 /// How long accepting rests after an error that is not about one connection.
@@ -132,23 +132,20 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let pulse = Arc::new(Pulse::new());
         let mut gate = Gate::new(stream, Arc::clone(&pulse));
-        let patience = self.patience;
-        let in_time = tokio::select! {
-            there = gate.first_request() => there.unwrap_or(false).then_some(true),
-            () = pulse.outlasts(patience) => None,
+        let first = tokio::select! {
+            first = gate.first_request(self.patience) => first,
             () = &mut self.shutdown => return,
         };
-        // A body that did not come in time is the business of its route; a head, of nobody.
-        if let Some(in_time) = in_time.or_else(|| gate.has_head().then_some(false)) {
+        if first != First::Nothing {
             // On the heap, so that those that never get here do without.
-            Box::pin(self.answer_all(gate, peer, pulse, in_time)).await;
+            Box::pin(self.answer_all(gate, peer, pulse, first)).await;
         }
     }
 
-    /// Answers what comes through the gate. Whether its first request is there in time, with its body, is known.
-    async fn answer_all(mut self, gate: Gate, peer: SocketAddr, pulse: Arc<Pulse>, in_time: bool) {
+    /// Answers what comes through the gate.
+    async fn answer_all(mut self, gate: Gate, peer: SocketAddr, pulse: Arc<Pulse>, first: First) {
         let patience = self.patience;
-        let mut late = !in_time;
+        let mut late = first == First::Late;
         let service = service_fn(|request| {
             let client = Arc::clone(&self.client);
             bridge::answer(

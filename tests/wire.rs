@@ -158,6 +158,21 @@ fn heads_and_bodies_have_a_bound() {
     server.stop();
 }
 
+// H9: failed before, when a head that came slowly was looked at again only after the time for idle connections.
+#[test]
+fn a_slow_head_is_cut_off_long_before_an_idle_connection() {
+    let home = home();
+    let server = Server::start_with(
+        home.path(),
+        &[("SHILD_REQUEST_TIMEOUT", "1s"), ("SHILD_IDLE_TIMEOUT", "1h")],
+    );
+    let half = "GET /healthz HTTP/1.1\r\nHost: a\r\n";
+    assert!(Wire::to(&server).all(half).is_empty());
+    let answers = Wire::to(&server).all(&format!("{}{half}", get("/healthz", "")));
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200]);
+    server.stop();
+}
+
 // H9
 #[test]
 fn a_client_that_lets_the_server_wait_is_cut_off() {

@@ -11,7 +11,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
+use super::Patience;
 use super::head::{self, Body, Head};
 use super::pulse::Pulse;
 
@@ -36,6 +38,16 @@ pub(super) struct Gate<S = TcpStream> {
     /// How much is read after a refusal.
     unread: usize,
     pulse: Arc<Pulse>,
+}
+
+/// What has come of the first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// No whole head in time: that is nobody's business.
+    Nothing,
+    /// A head, and of its short body not all in time: that is the business of its route.
+    Late,
+    There,
 }
 
 /// What comes after that which may pass.
@@ -63,32 +75,33 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         }
     }
 
-    /// Waits until the first request is there, with its body if that is short. Until then a connection costs no more than what has
-    /// come of it: none of hyper's buffers, and nothing of Rocket. Whether there is one, or a part of one with a whole head.
-    pub(super) async fn first_request(&mut self) -> io::Result<bool> {
-        if !poll_fn(|context| self.poll_head(context)).await? {
-            return Ok(false);
+    /// Waits for the first request, and for its body if that is short. Until then a connection costs no more than what has come of
+    /// it: none of hyper's buffers, and nothing of Rocket.
+    pub(super) async fn first_request(&mut self, patience: Patience) -> First {
+        let begins = poll_fn(|context| self.poll_piece(context));
+        if !matches!(timeout(patience.idle, begins).await, Ok(Ok(()))) || self.held.is_empty() {
+            return First::Nothing;
         }
-        if let Next::Body(len) = self.next
-            && self.short
-        {
-            let whole = self.free + usize::try_from(len).unwrap_or(usize::MAX);
-            self.pulse.began();
-            while self.held.len() < whole {
-                let before = self.held.len();
-                poll_fn(|context| self.poll_piece(context)).await?;
-                if self.held.len() == before {
-                    break;
-                }
-            }
-            self.pulse.ended();
+        let head = poll_fn(|context| self.poll_head(context));
+        if !matches!(timeout(patience.request, head).await, Ok(Ok(true))) {
+            return First::Nothing;
         }
-        Ok(true)
+        let in_time = timeout(patience.request, self.short_body()).await;
+        self.pulse.ended();
+        if in_time.is_ok() { First::There } else { First::Late }
     }
 
-    /// Whether a whole head has come.
-    pub(super) const fn has_head(&self) -> bool {
-        self.free > 0
+    /// Waits for the body behind the head that may pass, if that is short, or for the end of the connection.
+    async fn short_body(&mut self) {
+        let Next::Body(len) = self.next else { return };
+        let whole = self.free + usize::try_from(len).unwrap_or(usize::MAX);
+        while self.short && self.held.len() < whole {
+            let before = self.held.len();
+            let read = poll_fn(|context| self.poll_piece(context)).await;
+            if read.is_err() || self.held.len() == before {
+                return;
+            }
+        }
     }
 
     /// Lets pass what may, at most as much as `out` takes.

@@ -13,7 +13,7 @@ pub(super) struct Pulse(Mutex<State>);
 struct State {
     /// Requests that are being answered; as long as there are any, nobody is late.
     answering: usize,
-    /// Whether a part of a head, or of a short body, is there.
+    /// Whether a part of a head is there.
     begun: bool,
     /// Since when the client is waited for.
     since: Instant,
@@ -32,7 +32,7 @@ impl Pulse {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first bytes of a head came, or those of a short body may; more of them later are no reason to wait longer.
+    /// The first bytes of a head came; more of them later are no reason to wait longer.
     pub(super) fn began(&self) {
         let mut state = self.state();
         if !state.begun {
@@ -41,7 +41,7 @@ impl Pulse {
         }
     }
 
-    /// The head, or the body, is whole.
+    /// The head is whole.
     pub(super) fn ended(&self) {
         let mut state = self.state();
         state.begun = false;
@@ -61,7 +61,9 @@ impl Pulse {
             if deadline <= Instant::now() {
                 return;
             }
-            tokio::time::sleep_until(deadline.into()).await;
+            // A head may begin meanwhile: so this looks again as soon as one may have taken too long.
+            let look_again = Instant::now() + patience.request;
+            tokio::time::sleep_until(deadline.min(look_again).into()).await;
         }
     }
 
