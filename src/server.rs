@@ -21,12 +21,16 @@ use hyper::server::conn::Http;
 use hyper::service::service_fn;
 use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket, Shutdown};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub(crate) use self::bridge::{Chunks, body_of};
 use self::gate::{First, Gate};
 use self::pulse::Pulse;
+
+/// Connections that wait to be taken. Of a burst that is larger the system drops what is left, and some of those clients are never
+/// told.
+const BACKLOG: u32 = 4096;
 
 /// How long accepting rests after an error that is not about one connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -57,6 +61,22 @@ pub fn raise_descriptor_limit() -> usize {
     usize::try_from(connections)
         .unwrap_or(usize::MAX)
         .min(Semaphore::MAX_PERMITS)
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+/// If that is refused.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // As everywhere: the port of a process that has just ended is free. On Windows it would be anybody's.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves until `told_to_end`: then takes no more connections, and gives requests that are under way `grace` to be

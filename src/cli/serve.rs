@@ -5,7 +5,6 @@ use std::io;
 use shild::config::{Settings, Sources, listen_address, rocket_figment};
 use shild::server::{self, Patience};
 use shild::{Shild, log};
-use tokio::net::TcpListener;
 
 use super::{Failure, runtime};
 
@@ -27,8 +26,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let told_to_end = told_to_end()?;
         let shild = Shild::builder(settings).build().await?;
-        let listener = TcpListener::bind(address)
-            .await
+        let listener = server::listen(address)
             .map_err(|cause| format!("cannot listen on {address}: {cause}; choose another with --address or --port"))?;
         // Port 0 stands for any.
         let figment = figment.merge(("port", listener.local_addr()?.port()));
