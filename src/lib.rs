@@ -5,7 +5,7 @@
 //!
 //! # In an application of your own
 //!
-//! shild is not on crates.io: name the place of your checkout.
+//! shild is on no registry: name the place of your checkout.
 //!
 //! ```toml
 //! [dependencies]
