@@ -97,7 +97,7 @@ async fn register(store: Arc<dyn Store>, users: Vec<UserRecord>) -> Duration {
         let store = Arc::clone(&store);
         writers.spawn(async move {
             for user in &share {
-                store.create(user).await.expect("the name is free");
+                store.create(user, &[]).await.expect("the name is free");
             }
         });
     }

@@ -23,17 +23,17 @@ macro_rules! store {
 }
 
 store! {
-    UserStore { change create(user: &UserRecord) -> (); read find(id: UserId) -> Option<UserRecord>;
-        read find_by_username(name: &Username) -> Option<UserRecord>; change delete(id: UserId, expected: u64) -> ();
-        read list(after: Option<UserId>, limit: usize) -> Vec<UserRecord>; change replace(user: &UserRecord, expected: u64) -> ();
+    UserStore { change create(user: &UserRecord, events: &[AuditEvent]) -> (); read find(id: UserId) -> Option<UserRecord>;
+        read find_by_username(name: &Username) -> Option<UserRecord>; change delete(id: UserId, expected: u64, events: &[AuditEvent]) -> ();
+        read list(after: Option<UserId>, limit: usize) -> Vec<UserRecord>; change replace(user: &UserRecord, expected: u64, events: &[AuditEvent]) -> ();
         read list_by_username(prefix: &str, after: Option<&str>, limit: usize) -> Vec<UserRecord>; }
-    SessionStore { change open_session(session: &SessionRecord) -> (); change end_session(user: UserId, id: SessionId) -> bool;
+    SessionStore { change open_session(session: &SessionRecord, events: &[AuditEvent]) -> (); change end_session(user: UserId, id: SessionId, events: &[AuditEvent]) -> bool;
         read find_session(user: UserId, id: SessionId) -> Option<SessionRecord>;
         read list_sessions(user: UserId, after: Option<SessionId>, limit: usize) -> Vec<SessionRecord>;
         read scan_sessions(after: Option<(UserId, SessionId)>, limit: usize) -> Vec<SessionRecord>;
         change replace_session(session: &SessionRecord, expected: u32) -> ();
         change sweep_sessions(dead: &[(UserId, SessionId, u32)]) -> usize; }
-    KeyStore { read load_keys() -> Option<KeyringRecord>; change replace_keys(keys: &KeyringRecord, expected: Option<u64>) -> (); }
+    KeyStore { read load_keys() -> Option<KeyringRecord>; change replace_keys(keys: &KeyringRecord, expected: Option<u64>, events: &[AuditEvent]) -> (); }
     AuditLog { change append_event(event: &AuditEvent) -> (); change trim_events(older: Timestamp, keep: usize, limit: usize) -> usize;
         read list_events(filter: &AuditFilter, before: Option<EventId>, limit: usize) -> Vec<AuditEvent>; }
     FailureStore { read failures(user: UserId) -> Option<Failures>; change put_failures(counts: &[(UserId, Option<Failures>)]) -> (); }

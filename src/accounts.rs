@@ -1,5 +1,6 @@
 //! Register, and sign in.
 
+use std::slice;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -69,11 +70,9 @@ impl Shild {
         let (username, password) = self.parse_credentials(username, password)?;
         let hash = self.accept_password(&username, password, "/password").await?;
         let user = self.new_user(username, Some(hash), Scopes::registered());
-        self.store.create(&user).await?;
-        self.audit(AuditKind::Registered, Actor::User(user.id), origin, |event| {
-            event.user_id = Some(user.id);
-        })
-        .await?;
+        let registered = self.event_about(user.id, AuditKind::Registered, Actor::User(user.id), origin);
+        self.store.create(&user, slice::from_ref(&registered)).await?;
+        self.happened(&[registered]);
         Ok(user.view())
     }
 
@@ -156,7 +155,7 @@ impl Shild {
             password_hash: Some(hash),
             ..user.next(self.now())
         };
-        match self.store.replace(&renewed, user.version).await {
+        match self.store.replace(&renewed, user.version, &[]).await {
             Ok(()) | Err(StoreError::Stale) => {}
             Err(error) => tracing::warn!(cause = %error, "a password hash could not be renewed"),
         }
@@ -234,7 +233,7 @@ impl Shild {
         }
     }
 
-    /// Writes down what happened.
+    /// Writes down what happened, where no change of the store goes with it.
     ///
     /// # Errors
     /// [`Problem::Unavailable`].
@@ -245,7 +244,31 @@ impl Shild {
         origin: &Origin,
         more: impl FnOnce(&mut AuditEvent),
     ) -> Result<(), Error> {
-        self.metrics.happened(kind);
+        let event = self.event(kind, actor, origin, more);
+        self.happened(slice::from_ref(&event));
+        Ok(self.store.append_event(&event).await?)
+    }
+
+    /// Counts what was written down.
+    pub(crate) fn happened(&self, events: &[AuditEvent]) {
+        for event in events {
+            self.metrics.happened(event.kind);
+        }
+    }
+
+    /// [`Shild::event`] about a user, and nothing more to say of it.
+    pub(crate) fn event_about(&self, user: UserId, kind: AuditKind, actor: Actor, origin: &Origin) -> AuditEvent {
+        self.event(kind, actor, origin, |event| event.user_id = Some(user))
+    }
+
+    /// What is to be written down, with the change that it is about.
+    pub(crate) fn event(
+        &self,
+        kind: AuditKind,
+        actor: Actor,
+        origin: &Origin,
+        more: impl FnOnce(&mut AuditEvent),
+    ) -> AuditEvent {
         let at = self.now();
         let mut event = AuditEvent {
             id: EventId::generate(at, self.random()),
@@ -259,7 +282,7 @@ impl Shild {
             detail: None,
         };
         more(&mut event);
-        Ok(self.store.append_event(&event).await?)
+        event
     }
 
     /// The same work for a name that exists and one that does not; the name itself is not kept, for it may be a password in

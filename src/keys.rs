@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::audit::{Actor, AuditKind};
+use crate::audit::{Actor, AuditEvent, AuditKind};
 use crate::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
 use crate::config::Settings;
 use crate::error::{Error, Problem};
@@ -34,7 +34,7 @@ impl Keys {
             Keyring::open(&record, &sealing)?
         } else {
             let keyring = Keyring::generate(now, random, &sealing);
-            store.replace_keys(&keyring.record(), None).await?;
+            store.replace_keys(&keyring.record(), None, &[]).await?;
             keyring
         };
         Ok(Self {
@@ -67,7 +67,7 @@ pub async fn reset_keys(settings: Settings) -> Result<(), StartError> {
     let old = store.load_keys().await?.map(|record| record.revision);
     let mut record = Keyring::generate(SystemClock.now(), &random, &master.sealing_key()).record();
     record.revision = old.map_or(1, |revision| revision + 1);
-    store.replace_keys(&record, old).await?;
+    store.replace_keys(&record, old, &[]).await?;
     store.close().await?;
     Ok(())
 }
@@ -90,9 +90,11 @@ impl Shild {
     /// [`Problem::Unavailable`].
     pub async fn rotate_keys(&self, actor: Actor, origin: &Origin) -> Result<(), Error> {
         let retirement = self.retirement();
-        self.change_keys(|keys, now, random, sealing| Some(keys.rotate(now, now.after(retirement), random, sealing)))
-            .await?;
-        self.audit(AuditKind::KeysRotated, actor, origin, |_| {}).await
+        let rotated = self.event(AuditKind::KeysRotated, actor, origin, |_| {});
+        self.change_keys(&[rotated], |keys, now, random, sealing| {
+            Some(keys.rotate(now, now.after(retirement), random, sealing))
+        })
+        .await
     }
 
     /// Takes a key out of use at once: what it signed is refused from the next request on.
@@ -103,7 +105,10 @@ impl Shild {
         let unknown = || Error::new(Problem::NotFound, "There is no signing key with this id.");
         let id = kid.parse().map_err(|_| unknown())?;
         let mut found = false;
-        self.change_keys(|keys, now, random, sealing| {
+        let retired = self.event(AuditKind::KeyRetired, actor, origin, |event| {
+            event.detail = Some(kid.to_owned());
+        });
+        self.change_keys(&[retired], |keys, now, random, sealing| {
             let without = keys.retire(id, now, random, sealing);
             found = without.is_some();
             without
@@ -112,9 +117,7 @@ impl Shild {
         if !found {
             return Err(unknown());
         }
-        let kid = kid.to_owned();
-        self.audit(AuditKind::KeyRetired, actor, origin, |event| event.detail = Some(kid))
-            .await
+        Ok(())
     }
 
     /// Drops the keys whose last token has expired, and rotates if it is time to.
@@ -125,15 +128,16 @@ impl Shild {
             self.rotate_keys(Actor::System, &Origin::default()).await?;
         }
         if self.keys.current().prune(self.now()).is_some() {
-            self.change_keys(|keys, now, _, _| keys.prune(now)).await?;
+            self.change_keys(&[], |keys, now, _, _| keys.prune(now)).await?;
         }
         Ok(())
     }
 
-    /// Stores what `change` makes of the keys, then uses it; `None` leaves them as they are. In use
+    /// Stores what `change` makes of the keys, with these events, then uses it; `None` leaves them as they are. In use
     /// only after it is stored, so that no token is signed by a key that a crash could lose.
     async fn change_keys(
         &self,
+        events: &[AuditEvent],
         mut change: impl FnMut(&Keyring, Timestamp, &dyn Random, &SealingKey) -> Option<Keyring>,
     ) -> Result<(), Error> {
         let _one_at_a_time = self.keys.changing.lock().await;
@@ -143,8 +147,13 @@ impl Shild {
             let Some(new) = change(&old, self.now(), self.random(), &self.keys.sealing) else {
                 return Ok(());
             };
-            match self.store.replace_keys(&new.record(), Some(old.revision())).await {
+            match self
+                .store
+                .replace_keys(&new.record(), Some(old.revision()), events)
+                .await
+            {
                 Ok(()) => {
+                    self.happened(events);
                     self.keys.put(Arc::new(new));
                     return Ok(());
                 }

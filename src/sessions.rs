@@ -5,6 +5,7 @@
 //! moves it on by one compare-and-swap, and the one before it is good for a retry as long as the window lasts, because
 //! its successor can be made again from the same three values (T16).
 
+use std::slice;
 use std::sync::Arc;
 
 use crate::accounts::Token;
@@ -102,13 +103,12 @@ impl Shild {
             rotated_at: now,
             expires_at: now.after(self.settings.session_ttl.duration()),
         };
-        let signed_in = self.audit(AuditKind::SignedIn, Actor::User(user.id), origin, |event| {
+        let signed_in = self.event(AuditKind::SignedIn, Actor::User(user.id), origin, |event| {
             event.user_id = Some(user.id);
             event.session_id = Some(session.id);
         });
-        let (opened, noted) = tokio::join!(self.store.open_session(&session), signed_in);
-        opened?;
-        noted?;
+        self.store.open_session(&session, slice::from_ref(&signed_in)).await?;
+        self.happened(&[signed_in]);
         self.issue(&session, &scopes)
     }
 
@@ -203,17 +203,15 @@ impl Shild {
     }
 
     async fn end_reused(&self, session: &SessionRecord, origin: &Origin) -> Result<(), Error> {
-        if !self.store.end_session(session.user_id, session.id).await? {
-            // Another replay at the same time was faster, and is audited.
-            return Ok(());
-        }
-        tracing::warn!(session = %session.id, "a used refresh token came again; the session is ended");
         let (user, id) = (session.user_id, session.id);
-        self.audit(AuditKind::RefreshReused, Actor::Anonymous, origin, |event| {
-            event.user_id = Some(user);
-            event.session_id = Some(id);
-        })
-        .await
+        // Or another replay at the same time was faster, and is audited.
+        if self
+            .end_session_as(AuditKind::RefreshReused, user, id, Actor::Anonymous, origin)
+            .await?
+        {
+            tracing::warn!(session = %id, "a used refresh token came again; the session is ended");
+        }
+        Ok(())
     }
 
     /// The session and its user, if both are alive.
@@ -326,15 +324,27 @@ impl Shild {
     /// # Errors
     /// [`Problem::Unavailable`].
     pub async fn end_session(&self, user: UserId, id: SessionId, actor: Actor, origin: &Origin) -> Result<bool, Error> {
-        if !self.store.end_session(user, id).await? {
-            return Ok(false);
-        }
-        self.audit(AuditKind::SessionEnded, actor, origin, |event| {
+        self.end_session_as(AuditKind::SessionEnded, user, id, actor, origin)
+            .await
+    }
+
+    async fn end_session_as(
+        &self,
+        kind: AuditKind,
+        user: UserId,
+        id: SessionId,
+        actor: Actor,
+        origin: &Origin,
+    ) -> Result<bool, Error> {
+        let event = self.event(kind, actor, origin, |event| {
             event.user_id = Some(user);
             event.session_id = Some(id);
-        })
-        .await?;
-        Ok(true)
+        });
+        let ended = self.store.end_session(user, id, slice::from_ref(&event)).await?;
+        if ended {
+            self.happened(&[event]);
+        }
+        Ok(ended)
     }
 
     /// Ends all sessions of a user but the one that asks, in one change of one record.
@@ -342,18 +352,17 @@ impl Shild {
     /// # Errors
     /// [`Problem::InvalidToken`] if the one that asks was ended, or its user deleted, meanwhile; [`Problem::Unavailable`].
     pub async fn end_other_sessions(&self, signed_in: &SignedIn, origin: &Origin) -> Result<(), Error> {
-        self.change_user(signed_in.user.id, &IfMatch::Any, |user, now| {
+        let id = signed_in.user.id;
+        let event = self.event_about(id, AuditKind::SessionsEnded, Actor::User(id), origin);
+        let end_others = |user: &UserRecord, now| {
             let mut changed = user.next(now);
             signed_in.end_others(&mut changed)?;
             Ok(changed)
-        })
-        .await
-        .map_err(mine)?;
-        let user_id = signed_in.user.id;
-        self.audit(AuditKind::SessionsEnded, Actor::User(user_id), origin, |event| {
-            event.user_id = Some(user_id);
-        })
-        .await
+        };
+        self.change_user(id, &IfMatch::Any, end_others, |_, _| vec![event.clone()])
+            .await
+            .map_err(mine)?;
+        Ok(())
     }
 
     /// At most `limit` live sessions of a user past `after`, in order of id, and whether there may be more.

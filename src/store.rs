@@ -6,6 +6,8 @@
 //! - **Atomic.** A change is made whole or not at all. [`StoreError::Conflict`], [`StoreError::Stale`] and
 //!   [`StoreError::LastAdmin`] mean that nothing was changed; [`StoreError::Unavailable`] that the change may
 //!   have been made or not, but never a part of it.
+//! - **Audited.** The events that a change is given are written with it, in one, if it is made, and not if it is refused. One whose
+//!   id is taken is [`Conflict::Id`], and the change is not made.
 //! - **Durable.** When a change is acknowledged with `Ok`, it outlives a crash and a power cut, as
 //!   far as the store claims to keep anything.
 //! - **Linearizable.** What was acknowledged is seen by every call that begins later.
@@ -96,7 +98,7 @@ pub trait UserStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if id, name or skeleton is taken, in this order of precedence.
-    async fn create(&self, user: &UserRecord) -> Result<(), StoreError>;
+    async fn create(&self, user: &UserRecord, events: &[AuditEvent]) -> Result<(), StoreError>;
 
     /// The user with this id.
     ///
@@ -136,7 +138,7 @@ pub trait UserStore: Send + Sync + 'static {
     /// name is taken by somebody else (the user's own old name and skeleton are no conflict);
     /// [`StoreError::LastAdmin`] if the record was of an enabled admin ([`UserRecord::is_enabled_admin`]),
     /// `user` is none, and no other user is one.
-    async fn replace(&self, user: &UserRecord, expected: u64) -> Result<(), StoreError>;
+    async fn replace(&self, user: &UserRecord, expected: u64, events: &[AuditEvent]) -> Result<(), StoreError>;
 
     /// Deletes the user, with its name and its failure count, provided that its version is
     /// `expected`. Its name is free for somebody else at once; its id is never used again. Its sessions may stay: without a
@@ -144,7 +146,7 @@ pub trait UserStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Stale`], [`StoreError::LastAdmin`] as in [`UserStore::replace`].
-    async fn delete(&self, id: UserId, expected: u64) -> Result<(), StoreError>;
+    async fn delete(&self, id: UserId, expected: u64, events: &[AuditEvent]) -> Result<(), StoreError>;
 }
 
 /// Sessions: one for each sign-in, named by user and session id.
@@ -154,7 +156,7 @@ pub trait SessionStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] ([`Conflict::Id`]) if it exists.
-    async fn open_session(&self, session: &SessionRecord) -> Result<(), StoreError>;
+    async fn open_session(&self, session: &SessionRecord, events: &[AuditEvent]) -> Result<(), StoreError>;
 
     /// The session with this id of this user, whether alive or not.
     ///
@@ -192,11 +194,11 @@ pub trait SessionStore: Send + Sync + 'static {
     /// [`StoreError::Stale`] if there is none or its revision is another.
     async fn replace_session(&self, session: &SessionRecord, expected: u32) -> Result<(), StoreError>;
 
-    /// Ends a session by deleting it. `false` if there was none.
+    /// Ends a session by deleting it. `false` if there was none, and then no event is written.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn end_session(&self, user: UserId, id: SessionId) -> Result<bool, StoreError>;
+    async fn end_session(&self, user: UserId, id: SessionId, events: &[AuditEvent]) -> Result<bool, StoreError>;
 
     /// Deletes those of these sessions that still have the revision named, in one change; the
     /// number deleted.
@@ -220,13 +222,18 @@ pub trait KeyStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Stale`] if the record there is has another revision, or there is one and none was expected.
-    async fn replace_keys(&self, keys: &KeyringRecord, expected: Option<u64>) -> Result<(), StoreError>;
+    async fn replace_keys(
+        &self,
+        keys: &KeyringRecord,
+        expected: Option<u64>,
+        events: &[AuditEvent],
+    ) -> Result<(), StoreError>;
 }
 
 /// Who did what to whom, when, and from where. Newest first.
 #[async_trait]
 pub trait AuditLog: Send + Sync + 'static {
-    /// Adds an event.
+    /// Adds an event that no change goes with.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] ([`Conflict::Id`]) if there is one with its id; [`StoreError::Unavailable`].

@@ -214,7 +214,11 @@ impl TestServer {
         let user = match found.expect("a store in memory can be read") {
             None => {
                 let user = shild.new_user(username, None, scopes.clone());
-                shild.store().create(&user).await.expect("no other name looks like it");
+                shild
+                    .store()
+                    .create(&user, &[])
+                    .await
+                    .expect("no other name looks like it");
                 user
             }
             Some(user) if scopes.is_subset(&user.scopes) => user,
@@ -225,7 +229,7 @@ impl TestServer {
                     version: user.version + 1,
                     ..user.clone()
                 };
-                let replaced = shild.store().replace(&widened, user.version).await;
+                let replaced = shild.store().replace(&widened, user.version, &[]).await;
                 replaced.expect("nobody else changes the user meanwhile");
                 widened
             }
@@ -286,7 +290,7 @@ pub async fn sign_in(client: &Client, username: &str, scopes: &str) -> Header<'s
     let username = Username::parse(username, 64).expect("a good name");
     let scopes = Scopes::parse(scopes).expect("good scopes");
     let user = shild.new_user(username, None, scopes.clone());
-    shild.store().create(&user).await.expect("the name is free");
+    shild.store().create(&user, &[]).await.expect("the name is free");
     let token = shild.open_session(&user, scopes, None, &Origin::default()).await;
     let token = token.expect("the memory store takes it");
     bearer(&token.access_token)

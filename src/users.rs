@@ -1,6 +1,8 @@
 //! Changes to accounts: by whom they are of, and by administrators.
 
-use crate::audit::{Actor, AuditKind};
+use std::slice;
+
+use crate::audit::{Actor, AuditEvent, AuditKind};
 use crate::bearer::Challenge;
 use crate::clock::{Timestamp, random_bytes};
 use crate::error::{Error, Problem};
@@ -64,12 +66,12 @@ impl Shild {
             }
         };
         let user = self.new_user(username, hash, wanted.scopes.unwrap_or_else(Scopes::registered));
-        self.store.create(&user).await?;
-        self.audit(AuditKind::UserCreated, actor, origin, |event| {
+        let created = self.event(AuditKind::UserCreated, actor, origin, |event| {
             event.user_id = Some(user.id);
             event.detail = Some(format!("scopes: {}", user.scopes));
-        })
-        .await?;
+        });
+        self.store.create(&user, slice::from_ref(&created)).await?;
+        self.happened(&[created]);
         Ok(user.view())
     }
 
@@ -91,22 +93,24 @@ impl Shild {
             .as_deref()
             .map(|name| self.parse_username(name))
             .transpose()?;
-        let (old, new) = self
-            .change_user(id, if_match, |user, now| {
-                let disabled = change.disabled.unwrap_or(user.disabled);
-                let mut changed = UserRecord {
-                    username: username.clone().unwrap_or_else(|| user.username.clone()),
-                    scopes: change.scopes.clone().unwrap_or_else(|| user.scopes.clone()),
-                    disabled,
-                    ..user.next(now)
-                };
-                if disabled && !user.disabled {
-                    changed.end_sessions(None);
-                }
-                Ok(changed)
+        let update = |user: &UserRecord, now| {
+            let disabled = change.disabled.unwrap_or(user.disabled);
+            let mut changed = UserRecord {
+                username: username.clone().unwrap_or_else(|| user.username.clone()),
+                scopes: change.scopes.clone().unwrap_or_else(|| user.scopes.clone()),
+                disabled,
+                ..user.next(now)
+            };
+            if disabled && !user.disabled {
+                changed.end_sessions(None);
+            }
+            Ok(changed)
+        };
+        let new = self
+            .change_user(id, if_match, update, |old, new| {
+                self.differences(old, new, &actor, origin)
             })
             .await?;
-        self.audit_changes(&old, &new, &actor, origin).await?;
         Ok(new.view())
     }
 
@@ -122,18 +126,19 @@ impl Shild {
         actor: Actor,
         origin: &Origin,
     ) -> Result<(), Error> {
+        let deleted = self.event_about(id, AuditKind::Deleted, actor, origin);
         loop {
             let user = self.read_user(id).await?;
             check(if_match, &user)?;
-            match self.store.delete(id, user.version).await {
+            match self.store.delete(id, user.version, slice::from_ref(&deleted)).await {
                 Ok(()) => break,
                 Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         self.throttle.forget(id);
-        self.audit(AuditKind::Deleted, actor, origin, |event| event.user_id = Some(id))
-            .await
+        self.happened(&[deleted]);
+        Ok(())
     }
 
     /// Deletes the account of whoever asks, if its sign-in is recent enough.
@@ -206,7 +211,7 @@ impl Shild {
         let hash = self.accept_password(&me.user.username, new, "/new_password").await?;
         // Made for the very password that was checked: a reset that was faster wins.
         let checked = me.user.password_hash.clone();
-        self.change_user(id, &IfMatch::Any, |user, now| {
+        let change = |user: &UserRecord, now| {
             if user.password_hash != checked {
                 return Err(Error::new(
                     Problem::WrongPassword,
@@ -220,13 +225,12 @@ impl Shild {
             };
             me.end_others(&mut changed)?;
             Ok(changed)
-        })
-        .await
-        .map_err(mine)?;
-        self.audit(AuditKind::PasswordChanged, Actor::User(id), origin, |event| {
-            event.user_id = Some(id);
-        })
-        .await
+        };
+        let event = self.event_about(id, AuditKind::PasswordChanged, Actor::User(id), origin);
+        self.change_user(id, &IfMatch::Any, change, |_, _| vec![event.clone()])
+            .await
+            .map_err(mine)?;
+        Ok(())
     }
 
     /// Starts a password reset: whoever has the token may set a password, once. A reset started before is void.
@@ -245,14 +249,14 @@ impl Shild {
             digest: token.digest(),
             expires_at,
         };
-        self.change_user(id, &IfMatch::Any, |user, now| {
+        let start = |user: &UserRecord, now| {
             Ok(UserRecord {
                 reset: Some(pending.clone()),
                 ..user.next(now)
             })
-        })
-        .await?;
-        self.audit(AuditKind::ResetStarted, actor, origin, |event| event.user_id = Some(id))
+        };
+        let event = self.event_about(id, AuditKind::ResetStarted, actor, origin);
+        self.change_user(id, &IfMatch::Any, start, |_, _| vec![event.clone()])
             .await?;
         Ok((token, expires_at))
     }
@@ -288,7 +292,7 @@ impl Shild {
             return Err(void());
         };
         let hash = self.accept_password(&user.username, new, "/new_password").await?;
-        let changed = self.change_user(user.id, &IfMatch::Any, |user, now| {
+        let set = |user: &UserRecord, now| {
             if !good(user) {
                 return Err(void());
             }
@@ -299,7 +303,9 @@ impl Shild {
             };
             changed.end_sessions(None);
             Ok(changed)
-        });
+        };
+        let event = self.event_about(user.id, AuditKind::PasswordReset, Actor::Anonymous, origin);
+        let changed = self.change_user(user.id, &IfMatch::Any, set, |_, _| vec![event.clone()]);
         changed.await.map_err(|error| {
             if error.problem() == Problem::NotFound {
                 void()
@@ -308,10 +314,7 @@ impl Shild {
             }
         })?;
         self.clear_failures(user.id);
-        self.audit(AuditKind::PasswordReset, Actor::Anonymous, origin, |event| {
-            event.user_id = Some(user.id);
-        })
-        .await
+        Ok(())
     }
 
     async fn audit_failed_reset(&self, subject: Option<UserId>, origin: &Origin) {
@@ -324,20 +327,19 @@ impl Shild {
     /// # Errors
     /// [`Problem::NotFound`], [`Problem::Unavailable`].
     pub(crate) async fn end_user_sessions(&self, id: UserId, actor: Actor, origin: &Origin) -> Result<(), Error> {
-        self.change_user(id, &IfMatch::Any, |user, now| {
+        let end_all = |user: &UserRecord, now| {
             let mut changed = user.next(now);
             changed.end_sessions(None);
             Ok(changed)
-        })
-        .await?;
-        self.audit(AuditKind::SessionsEnded, actor, origin, |event| {
-            event.user_id = Some(id);
-        })
-        .await
+        };
+        let event = self.event_about(id, AuditKind::SessionsEnded, actor, origin);
+        self.change_user(id, &IfMatch::Any, end_all, |_, _| vec![event.clone()])
+            .await?;
+        Ok(())
     }
 
-    /// Replaces a user by what `change` makes of it, again and again until nobody was faster. A change that changes nothing is
-    /// not written. The user before and after.
+    /// Replaces a user by what `change` makes of it, again and again until nobody was faster, and writes with it the `events`
+    /// that it makes of the user before and after. A change that changes nothing is not written. The user after.
     ///
     /// # Errors
     /// [`Problem::NotFound`], [`Problem::Stale`] if `if_match` names another version, what `change` says, and what the store says.
@@ -346,7 +348,8 @@ impl Shild {
         id: UserId,
         if_match: &IfMatch,
         change: impl Fn(&UserRecord, Timestamp) -> Result<UserRecord, Error>,
-    ) -> Result<(UserRecord, UserRecord), Error> {
+        events: impl Fn(&UserRecord, &UserRecord) -> Vec<AuditEvent>,
+    ) -> Result<UserRecord, Error> {
         loop {
             let old = self.read_user(id).await?;
             check(if_match, &old)?;
@@ -357,23 +360,22 @@ impl Shild {
                 ..new.clone()
             } == old;
             if same {
-                return Ok((old.clone(), old));
+                return Ok(old);
             }
-            match self.store.replace(&new, old.version).await {
-                Ok(()) => return Ok((old, new)),
+            let events = events(&old, &new);
+            match self.store.replace(&new, old.version, &events).await {
+                Ok(()) => {
+                    self.happened(&events);
+                    return Ok(new);
+                }
                 Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    async fn audit_changes(
-        &self,
-        old: &UserRecord,
-        new: &UserRecord,
-        actor: &Actor,
-        origin: &Origin,
-    ) -> Result<(), Error> {
+    /// An event for each thing that an update made different.
+    fn differences(&self, old: &UserRecord, new: &UserRecord, actor: &Actor, origin: &Origin) -> Vec<AuditEvent> {
         let mut changes = Vec::new();
         if old.username != new.username {
             changes.push((
@@ -392,14 +394,13 @@ impl Shild {
             (true, false) => changes.push((AuditKind::Enabled, None)),
             _ => {}
         }
-        for (kind, detail) in changes {
-            self.audit(kind, actor.clone(), origin, |event| {
+        let event = |(kind, detail)| {
+            self.event(kind, actor.clone(), origin, |event| {
                 event.user_id = Some(new.id);
                 event.detail = detail;
             })
-            .await?;
-        }
-        Ok(())
+        };
+        changes.into_iter().map(event).collect()
     }
 
     fn parse_username(&self, name: &str) -> Result<Username, Error> {

@@ -133,7 +133,7 @@ fn give_scope(data_dir: PathBuf, id: UserId, scope: &str) {
         let expected = user.version;
         user.scopes = Scopes::parse(scope).expect("a scope");
         user.version += 1;
-        shild.store().replace(&user, expected).await.expect("it is stored");
+        shild.store().replace(&user, expected, &[]).await.expect("it is stored");
         shild.close().await.expect("it closes");
     });
 }

@@ -1,5 +1,7 @@
 //! Every store against the contract, and what only the one on disk can get wrong.
 
+mod behind_the_store;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,7 +107,7 @@ mod redb_contract {
         let store = RedbStore::open(origin.path(), RedbOptions::default()).unwrap();
         let users: Vec<_> = (1..=40).map(|n| user(n, &format!("user{n:02}x"))).collect();
         for user in &users {
-            block_on(store.create(user)).unwrap();
+            block_on(store.create(user, &[])).unwrap();
         }
         drop(store);
         let whole = fs::read(origin.path().join("redb/db")).unwrap();
@@ -190,9 +192,9 @@ fn session() -> SessionRecord {
 /// A store with one record of each kind; users 1 `juliet` and 2 `romeo`.
 async fn fill(dir: &Path) {
     let store = open(dir).unwrap();
-    store.create(&user(1, "juliet")).await.unwrap();
-    store.create(&user(2, "romeo")).await.unwrap();
-    store.open_session(&session()).await.unwrap();
+    store.create(&user(1, "juliet"), &[]).await.unwrap();
+    store.create(&user(2, "romeo"), &[]).await.unwrap();
+    store.open_session(&session(), &[]).await.unwrap();
     store
         .replace_keys(
             &KeyringRecord {
@@ -200,6 +202,7 @@ async fn fill(dir: &Path) {
                 keys: Vec::new(),
             },
             None,
+            &[],
         )
         .await
         .unwrap();
@@ -229,11 +232,7 @@ async fn fill(dir: &Path) {
 
 /// Changes the record under `key` behind the store's back; `None` deletes it.
 fn tamper(dir: &Path, tree: &str, key: &[u8], change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
-    let db = ::sled::Config::new()
-        .path(dir.join("sled"))
-        .flush_every_ms(None)
-        .open()
-        .unwrap();
+    let db = behind_the_store::open(dir);
     let tree = db.open_tree(tree).unwrap();
     let record = tree.get(key).unwrap().expect("the record is there").to_vec();
     match change(record) {
@@ -332,11 +331,11 @@ fn a_damaged_record_is_named_and_never_missing() {
         assert_corrupt(store.find_by_username(&juliet.username).await, &users_one);
         assert_corrupt(store.list(None, 10).await, &users_one);
         assert_corrupt(store.list_by_username("juliet", None, 10).await, &users_one);
-        assert_corrupt(store.replace(&juliet, 1).await, &users_one);
-        assert_corrupt(store.delete(juliet.id, 1).await, &users_one);
+        assert_corrupt(store.replace(&juliet, 1, &[]).await, &users_one);
+        assert_corrupt(store.delete(juliet.id, 1, &[]).await, &users_one);
         assert_corrupt(store.find_by_username(&name("romeo")).await, "usernames/romeo");
         assert_corrupt(store.list_by_username("romeo", None, 10).await, "usernames/romeo");
-        assert_corrupt(store.delete(UserId::from_bytes(id(2)), 1).await, "usernames/romeo");
+        assert_corrupt(store.delete(UserId::from_bytes(id(2)), 1, &[]).await, "usernames/romeo");
         let (owner, sid) = (session().user_id, session().id);
         assert_corrupt(store.find_session(owner, sid).await, &format!("sessions/{one}/{one}"));
         assert_corrupt(
@@ -352,9 +351,9 @@ fn a_damaged_record_is_named_and_never_missing() {
 
         // Damage here and there is no reason to refuse what is sound, or to get stuck.
         assert!(store.find(UserId::from_bytes(id(2))).await.unwrap().is_some());
-        assert!(store.create(&user(1, "other")).await.is_err());
-        assert_eq!(store.end_session(owner, sid).await, Ok(true));
-        assert_eq!(store.create(&user(3, "mercutio")).await, Ok(()));
+        assert!(store.create(&user(1, "other"), &[]).await.is_err());
+        assert_eq!(store.end_session(owner, sid, &[]).await, Ok(true));
+        assert_eq!(store.create(&user(3, "mercutio"), &[]).await, Ok(()));
         assert_eq!(store.check().await, Ok(()));
     });
 }
@@ -372,12 +371,12 @@ fn a_damaged_record_fails_its_own_request_only() {
             calls.spawn(async move {
                 if number % 2 == 0 {
                     assert_corrupt(
-                        store.replace(&user(1, "juliet"), 1).await,
+                        store.replace(&user(1, "juliet"), 1, &[]).await,
                         "users/01010101-0101-0101-0101-010101010101",
                     );
                 } else {
                     store
-                        .create(&user(number + 100, &format!("user{number:02}x")))
+                        .create(&user(number + 100, &format!("user{number:02}x")), &[])
                         .await
                         .unwrap();
                 }
@@ -644,7 +643,7 @@ fn a_store_that_has_gone_back_is_refused_and_one_ahead_of_its_mark_is_not() {
     block_on(fill(dir.path()));
     copy_dir(dir.path(), old.path());
     let store = open(dir.path()).unwrap();
-    block_on(store.create(&user(3, "mercutio"))).unwrap();
+    block_on(store.create(&user(3, "mercutio"), &[])).unwrap();
     drop(store);
 
     // The crash was between the transaction and its mark.

@@ -1,5 +1,7 @@
 //! Moving out: what an export holds, on every store, over HTTP and from the command line; and walking over the store.
 
+mod behind_the_store;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Cursor};
@@ -73,10 +75,13 @@ async fn fill(store: &dyn Store) {
         ..user(8, "π")
     };
     for user in [&rich, &disabled] {
-        store.create(user).await.unwrap();
+        store.create(user, &[]).await.unwrap();
     }
     for number in 1000..2200 {
-        store.create(&user(number, &format!("user{number:05}x"))).await.unwrap();
+        store
+            .create(&user(number, &format!("user{number:05}x")), &[])
+            .await
+            .unwrap();
     }
     for (client_id, ip) in [
         (None, None),
@@ -98,7 +103,7 @@ async fn fill(store: &dyn Store) {
             rotated_at: at(4),
             expires_at: at(5),
         };
-        store.open_session(&session).await.unwrap();
+        store.open_session(&session, &[]).await.unwrap();
     }
     for (number, actor) in (1..).zip([Actor::User(rich.id), Actor::Anonymous, Actor::Operator, Actor::System]) {
         let event = AuditEvent {
@@ -148,9 +153,9 @@ async fn bring_in(store: &dyn Store, text: &str) {
                     reset: line.reset.map(PendingReset::from),
                     kept_session: line.kept_session,
                 };
-                store.create(&user).await.unwrap();
+                store.create(&user, &[]).await.unwrap();
             }
-            Line::Session(session) => store.open_session(&session.into()).await.unwrap(),
+            Line::Session(session) => store.open_session(&session.into(), &[]).await.unwrap(),
             Line::Event(event) => store.append_event(&event.into()).await.unwrap(),
             Line::Header(_) | Line::End(_) => {}
         }
@@ -310,15 +315,15 @@ async fn shuffle(store: &SledStore, task: u64, round: u64) {
         username: Username::parse(name, 64).unwrap(),
         ..user.next(at(1))
     };
-    store.create(&first).await.unwrap();
-    store.create(&last).await.unwrap();
+    store.create(&first, &[]).await.unwrap();
+    store.create(&last, &[]).await.unwrap();
     store
-        .replace(&renamed(&first, &format!("v{task:03}x{round:07}y")), 1)
+        .replace(&renamed(&first, &format!("v{task:03}x{round:07}y")), 1, &[])
         .await
         .unwrap();
-    store.replace(&renamed(&last, &torch), 1).await.unwrap();
-    store.delete(last.id, 2).await.unwrap();
-    store.create(&user(number + 2, &other)).await.unwrap();
+    store.replace(&renamed(&last, &torch), 1, &[]).await.unwrap();
+    store.delete(last.id, 2, &[]).await.unwrap();
+    store.create(&user(number + 2, &other), &[]).await.unwrap();
 }
 
 /// A client of a shild on this store, and a token with each of these scopes of a user who has signed in.
@@ -346,7 +351,7 @@ async fn token(client: &Client, store: &dyn Store, name: &str, scopes: &str) -> 
         scopes: Scopes::parse(scopes).unwrap(),
         ..user.next(at(0))
     };
-    store.replace(&promoted, user.version).await.unwrap();
+    store.replace(&promoted, user.version, &[]).await.unwrap();
     let form = format!(
         "grant_type=password&username={name}&password={}",
         PASSWORD.replace(' ', "+")
@@ -472,11 +477,7 @@ fn no_key_is_ever_exported() {
 
 /// Makes the second page of users unreadable.
 fn damage(dir: &Path) {
-    let db = ::sled::Config::new()
-        .path(dir.join("sled"))
-        .flush_every_ms(None)
-        .open()
-        .unwrap();
+    let db = behind_the_store::open(dir);
     let users = db.open_tree("users").unwrap();
     let (key, mut record) = users.iter().nth(1100).unwrap().unwrap();
     *record.last_mut().unwrap() ^= 1;

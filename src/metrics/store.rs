@@ -77,22 +77,22 @@ passed_on! {
         read find_by_username(name: &Username) -> Option<UserRecord>;
         read list(after: Option<UserId>, limit: usize) -> Vec<UserRecord>;
         read list_by_username(prefix: &str, after: Option<&str>, limit: usize) -> Vec<UserRecord>;
-        change create(user: &UserRecord) -> ();
-        change replace(user: &UserRecord, expected: u64) -> ();
-        change delete(id: UserId, expected: u64) -> ();
+        change create(user: &UserRecord, events: &[AuditEvent]) -> ();
+        change replace(user: &UserRecord, expected: u64, events: &[AuditEvent]) -> ();
+        change delete(id: UserId, expected: u64, events: &[AuditEvent]) -> ();
     }
     SessionStore {
         read find_session(user: UserId, id: SessionId) -> Option<SessionRecord>;
         read list_sessions(user: UserId, after: Option<SessionId>, limit: usize) -> Vec<SessionRecord>;
         read scan_sessions(after: Option<(UserId, SessionId)>, limit: usize) -> Vec<SessionRecord>;
-        change open_session(session: &SessionRecord) -> ();
+        change open_session(session: &SessionRecord, events: &[AuditEvent]) -> ();
         change replace_session(session: &SessionRecord, expected: u32) -> ();
-        change end_session(user: UserId, id: SessionId) -> bool;
+        change end_session(user: UserId, id: SessionId, events: &[AuditEvent]) -> bool;
         change sweep_sessions(dead: &[(UserId, SessionId, u32)]) -> usize;
     }
     KeyStore {
         read load_keys() -> Option<KeyringRecord>;
-        change replace_keys(keys: &KeyringRecord, expected: Option<u64>) -> ();
+        change replace_keys(keys: &KeyringRecord, expected: Option<u64>, events: &[AuditEvent]) -> ();
     }
     AuditLog {
         read list_events(filter: &AuditFilter, before: Option<EventId>, limit: usize) -> Vec<AuditEvent>;

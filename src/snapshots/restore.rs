@@ -154,7 +154,7 @@ async fn fill(store: &dyn Store, path: &Path) -> Result<(), RestoreError> {
     }
     let keys: Option<KeyringRecord> = serde_json::from_slice(&fs::read(path.join(KEYS))?).map_err(io::Error::other)?;
     if let Some(keys) = keys {
-        store.replace_keys(&keys, None).await?;
+        store.replace_keys(&keys, None, &[]).await?;
     }
     Ok(())
 }
@@ -167,9 +167,9 @@ async fn add(store: &dyn Store, path: &Path, line: &str) -> Result<(), RestoreEr
     match serde_json::from_str(line).map_err(|error| unsound(error.to_string()))? {
         Line::User(line) => {
             let user = user(line).ok_or_else(|| unsound("a user in it is not whole".to_owned()))?;
-            Ok(store.create(&user).await?)
+            Ok(store.create(&user, &[]).await?)
         }
-        Line::Session(session) => Ok(store.open_session(&session.into()).await?),
+        Line::Session(session) => Ok(store.open_session(&session.into(), &[]).await?),
         Line::Event(event) => Ok(store.append_event(&event.into()).await?),
         Line::Header(_) | Line::End(_) => Ok(()),
     }

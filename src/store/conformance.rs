@@ -100,6 +100,8 @@ macro_rules! store_conformance {
                 events_are_listed_newest_first
                 events_are_filtered
                 an_event_is_added_once
+                an_event_goes_with_its_change_or_neither_is_made
+                a_taken_event_id_keeps_its_change_from_being_made
                 events_are_trimmed_by_count
                 events_are_trimmed_by_age
                 guesses_push_out_guesses_only

@@ -188,12 +188,12 @@ fn names_after(
 
 #[async_trait]
 impl<E: Engine> UserStore for EmbeddedStore<E> {
-    async fn create(&self, user: &UserRecord) -> Result<(), StoreError> {
+    async fn create(&self, user: &UserRecord, events: &[AuditEvent]) -> Result<(), StoreError> {
         let change = Change::CreateUser {
             user: user.clone(),
             skeleton: user.username.skeleton(),
         };
-        self.writer.submit(change).await.map(drop)
+        self.writer.submit(change, events).await.map(drop)
     }
 
     async fn find(&self, id: UserId) -> Result<Option<UserRecord>, StoreError> {
@@ -248,24 +248,26 @@ impl<E: Engine> UserStore for EmbeddedStore<E> {
         .await
     }
 
-    async fn replace(&self, user: &UserRecord, expected: u64) -> Result<(), StoreError> {
+    async fn replace(&self, user: &UserRecord, expected: u64, events: &[AuditEvent]) -> Result<(), StoreError> {
         let change = Change::ReplaceUser {
             user: user.clone(),
             skeleton: user.username.skeleton(),
             expected,
         };
-        self.writer.submit(change).await.map(drop)
+        self.writer.submit(change, events).await.map(drop)
     }
 
-    async fn delete(&self, id: UserId, expected: u64) -> Result<(), StoreError> {
-        self.writer.submit(Change::DeleteUser { id, expected }).await.map(drop)
+    async fn delete(&self, id: UserId, expected: u64, events: &[AuditEvent]) -> Result<(), StoreError> {
+        let change = Change::DeleteUser { id, expected };
+        self.writer.submit(change, events).await.map(drop)
     }
 }
 
 #[async_trait]
 impl<E: Engine> SessionStore for EmbeddedStore<E> {
-    async fn open_session(&self, session: &SessionRecord) -> Result<(), StoreError> {
-        self.writer.submit(Change::OpenSession(session.clone())).await.map(drop)
+    async fn open_session(&self, session: &SessionRecord, events: &[AuditEvent]) -> Result<(), StoreError> {
+        let change = Change::OpenSession(session.clone());
+        self.writer.submit(change, events).await.map(drop)
     }
 
     async fn find_session(&self, user: UserId, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
@@ -318,24 +320,21 @@ impl<E: Engine> SessionStore for EmbeddedStore<E> {
     }
 
     async fn replace_session(&self, session: &SessionRecord, expected: u32) -> Result<(), StoreError> {
-        self.writer
-            .submit(Change::ReplaceSession {
-                session: session.clone(),
-                expected,
-            })
-            .await
-            .map(drop)
+        let change = Change::ReplaceSession {
+            session: session.clone(),
+            expected,
+        };
+        self.writer.submit(change, &[]).await.map(drop)
     }
 
-    async fn end_session(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.writer
-            .submit(Change::EndSession { user, id })
-            .await
-            .map(|ended| ended > 0)
+    async fn end_session(&self, user: UserId, id: SessionId, events: &[AuditEvent]) -> Result<bool, StoreError> {
+        let change = Change::EndSession { user, id };
+        self.writer.submit(change, events).await.map(|ended| ended > 0)
     }
 
     async fn sweep_sessions(&self, dead: &[(UserId, SessionId, u32)]) -> Result<usize, StoreError> {
-        self.writer.submit(Change::SweepSessions(dead.to_vec())).await
+        let change = Change::SweepSessions(dead.to_vec());
+        self.writer.submit(change, &[]).await
     }
 }
 
@@ -345,21 +344,25 @@ impl<E: Engine> KeyStore for EmbeddedStore<E> {
         self.database.get(Tree::Keys, KEYRING)
     }
 
-    async fn replace_keys(&self, keys: &KeyringRecord, expected: Option<u64>) -> Result<(), StoreError> {
-        self.writer
-            .submit(Change::ReplaceKeys {
-                keys: keys.clone(),
-                expected,
-            })
-            .await
-            .map(drop)
+    async fn replace_keys(
+        &self,
+        keys: &KeyringRecord,
+        expected: Option<u64>,
+        events: &[AuditEvent],
+    ) -> Result<(), StoreError> {
+        let change = Change::ReplaceKeys {
+            keys: keys.clone(),
+            expected,
+        };
+        self.writer.submit(change, events).await.map(drop)
     }
 }
 
 #[async_trait]
 impl<E: Engine> AuditLog for EmbeddedStore<E> {
     async fn append_event(&self, event: &AuditEvent) -> Result<(), StoreError> {
-        self.writer.submit(Change::AppendEvent(event.clone())).await.map(drop)
+        let events = std::slice::from_ref(event);
+        self.writer.submit(Change::EventsOnly, events).await.map(drop)
     }
 
     async fn list_events(
@@ -404,15 +407,14 @@ impl<E: Engine> AuditLog for EmbeddedStore<E> {
                 Ok((oldest, guesses))
             })
             .await?;
-        self.writer
-            .submit(Change::TrimEvents(Trim {
-                oldest,
-                guesses,
-                older_than,
-                keep,
-                limit,
-            }))
-            .await
+        let change = Change::TrimEvents(Trim {
+            oldest,
+            guesses,
+            older_than,
+            keep,
+            limit,
+        });
+        self.writer.submit(change, &[]).await
     }
 }
 
@@ -423,7 +425,10 @@ impl<E: Engine> FailureStore for EmbeddedStore<E> {
     }
 
     async fn put_failures(&self, counts: &[(UserId, Option<Failures>)]) -> Result<(), StoreError> {
-        self.writer.submit(Change::PutFailures(counts.to_vec())).await.map(drop)
+        self.writer
+            .submit(Change::PutFailures(counts.to_vec()), &[])
+            .await
+            .map(drop)
     }
 }
 
@@ -455,7 +460,7 @@ impl<E: Engine> VerifyStore for EmbeddedStore<E> {
 impl<E: Engine> Store for EmbeddedStore<E> {
     async fn check(&self) -> Result<(), StoreError> {
         let number = self.probe.fetch_add(1, Ordering::Relaxed);
-        self.writer.submit(Change::Probe(number)).await?;
+        self.writer.submit(Change::Probe(number), &[]).await?;
         // Another check may have written since: that there is a sound record is what counts.
         match self.database.get::<u64>(Tree::Meta, meta::PROBE)? {
             Some(_) => Ok(()),

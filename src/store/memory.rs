@@ -130,6 +130,19 @@ impl State {
         doomed.len()
     }
 
+    /// Refuses events whose ids are taken.
+    fn check_events(&self, events: &[AuditEvent]) -> Result<(), StoreError> {
+        if events.iter().any(|event| self.events.contains_key(&event.id)) {
+            Err(StoreError::Conflict(Conflict::Id))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn put_events(&mut self, events: &[AuditEvent]) {
+        self.events.extend(events.iter().map(|event| (event.id, event.clone())));
+    }
+
     fn put_user(&mut self, user: &UserRecord) {
         self.usernames.insert(user.username.as_str().to_owned(), user.id);
         self.skeletons.insert(user.username.skeleton(), user.id);
@@ -162,13 +175,15 @@ fn past<K>(key: Option<K>) -> (Bound<K>, Bound<K>) {
 
 #[async_trait]
 impl UserStore for MemoryStore {
-    async fn create(&self, user: &UserRecord) -> Result<(), StoreError> {
+    async fn create(&self, user: &UserRecord, events: &[AuditEvent]) -> Result<(), StoreError> {
         let mut state = self.write()?;
         if state.users.contains_key(&user.id) {
             return Err(StoreError::Conflict(Conflict::Id));
         }
         state.check_name(&user.username, user.id)?;
+        state.check_events(events)?;
         state.put_user(user);
+        state.put_events(events);
         Ok(())
     }
 
@@ -215,35 +230,41 @@ impl UserStore for MemoryStore {
             .collect())
     }
 
-    async fn replace(&self, user: &UserRecord, expected: u64) -> Result<(), StoreError> {
+    async fn replace(&self, user: &UserRecord, expected: u64, events: &[AuditEvent]) -> Result<(), StoreError> {
         let mut state = self.write()?;
         let old = state.current(user.id, expected)?;
         state.check_name(&user.username, user.id)?;
         state.check_admins(old, Some(user))?;
+        state.check_events(events)?;
         state.remove_user(user.id);
         state.put_user(user);
+        state.put_events(events);
         Ok(())
     }
 
-    async fn delete(&self, id: UserId, expected: u64) -> Result<(), StoreError> {
+    async fn delete(&self, id: UserId, expected: u64, events: &[AuditEvent]) -> Result<(), StoreError> {
         let mut state = self.write()?;
         let old = state.current(id, expected)?;
         state.check_admins(old, None)?;
+        state.check_events(events)?;
         state.remove_user(id);
         state.failures.remove(&id);
+        state.put_events(events);
         Ok(())
     }
 }
 
 #[async_trait]
 impl SessionStore for MemoryStore {
-    async fn open_session(&self, session: &SessionRecord) -> Result<(), StoreError> {
+    async fn open_session(&self, session: &SessionRecord, events: &[AuditEvent]) -> Result<(), StoreError> {
         let mut state = self.write()?;
         let key = (session.user_id, session.id);
         if state.sessions.contains_key(&key) {
             return Err(StoreError::Conflict(Conflict::Id));
         }
+        state.check_events(events)?;
         state.sessions.insert(key, session.clone());
+        state.put_events(events);
         Ok(())
     }
 
@@ -294,8 +315,14 @@ impl SessionStore for MemoryStore {
         }
     }
 
-    async fn end_session(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        Ok(self.write()?.sessions.remove(&(user, id)).is_some())
+    async fn end_session(&self, user: UserId, id: SessionId, events: &[AuditEvent]) -> Result<bool, StoreError> {
+        let mut state = self.write()?;
+        state.check_events(events)?;
+        let ended = state.sessions.remove(&(user, id)).is_some();
+        if ended {
+            state.put_events(events);
+        }
+        Ok(ended)
     }
 
     async fn sweep_sessions(&self, dead: &[(UserId, SessionId, u32)]) -> Result<usize, StoreError> {
@@ -320,12 +347,19 @@ impl KeyStore for MemoryStore {
         Ok(self.read().keys.clone())
     }
 
-    async fn replace_keys(&self, keys: &KeyringRecord, expected: Option<u64>) -> Result<(), StoreError> {
+    async fn replace_keys(
+        &self,
+        keys: &KeyringRecord,
+        expected: Option<u64>,
+        events: &[AuditEvent],
+    ) -> Result<(), StoreError> {
         let mut state = self.write()?;
         if state.keys.as_ref().map(|keys| keys.revision) != expected {
             return Err(StoreError::Stale);
         }
+        state.check_events(events)?;
         state.keys = Some(keys.clone());
+        state.put_events(events);
         Ok(())
     }
 }
@@ -333,11 +367,10 @@ impl KeyStore for MemoryStore {
 #[async_trait]
 impl AuditLog for MemoryStore {
     async fn append_event(&self, event: &AuditEvent) -> Result<(), StoreError> {
+        let events = std::slice::from_ref(event);
         let mut state = self.write()?;
-        if state.events.contains_key(&event.id) {
-            return Err(StoreError::Conflict(Conflict::Id));
-        }
-        state.events.insert(event.id, event.clone());
+        state.check_events(events)?;
+        state.put_events(events);
         Ok(())
     }
 

@@ -132,7 +132,7 @@ impl App {
             ..UserRecord::new(UserId::generate(self.now(), &SystemRandom), username(name), self.now())
         };
         let store: &dyn Store = &*self.store;
-        store.create(&user).await.expect("the name is free");
+        store.create(&user, &[]).await.expect("the name is free");
         self.signed_in(name, None).await
     }
 
@@ -166,13 +166,16 @@ impl App {
         change(&mut new);
         new.version += 1;
         let store: &dyn Store = &*self.store;
-        store.replace(&new, old.version).await.expect("the change is made");
+        store.replace(&new, old.version, &[]).await.expect("the change is made");
     }
 
     pub(crate) async fn delete(&self, name: &str) {
         let user = self.record(name).await;
         let store: &dyn Store = &*self.store;
-        store.delete(user.id, user.version).await.expect("the user is deleted");
+        store
+            .delete(user.id, user.version, &[])
+            .await
+            .expect("the user is deleted");
     }
 
     /// An access token like this one but for what is changed, signed with the true key.

@@ -44,26 +44,26 @@ macro_rules! while_it_lasts {
 
 while_it_lasts! {
     UserStore {
-        fn create(user: &UserRecord) -> ();
+        fn create(user: &UserRecord, events: &[AuditEvent]) -> ();
         fn find(id: UserId) -> Option<UserRecord>;
         fn find_by_username(name: &Username) -> Option<UserRecord>;
         fn list(after: Option<UserId>, limit: usize) -> Vec<UserRecord>;
         fn list_by_username(prefix: &str, after: Option<&str>, limit: usize) -> Vec<UserRecord>;
-        fn replace(user: &UserRecord, expected: u64) -> ();
-        fn delete(id: UserId, expected: u64) -> ();
+        fn replace(user: &UserRecord, expected: u64, events: &[AuditEvent]) -> ();
+        fn delete(id: UserId, expected: u64, events: &[AuditEvent]) -> ();
     }
     SessionStore {
-        fn open_session(session: &SessionRecord) -> ();
+        fn open_session(session: &SessionRecord, events: &[AuditEvent]) -> ();
         fn find_session(user: UserId, id: SessionId) -> Option<SessionRecord>;
         fn list_sessions(user: UserId, after: Option<SessionId>, limit: usize) -> Vec<SessionRecord>;
         fn scan_sessions(after: Option<(UserId, SessionId)>, limit: usize) -> Vec<SessionRecord>;
         fn replace_session(session: &SessionRecord, expected: u32) -> ();
-        fn end_session(user: UserId, id: SessionId) -> bool;
+        fn end_session(user: UserId, id: SessionId, events: &[AuditEvent]) -> bool;
         fn sweep_sessions(dead: &[(UserId, SessionId, u32)]) -> usize;
     }
     KeyStore {
         fn load_keys() -> Option<KeyringRecord>;
-        fn replace_keys(keys: &KeyringRecord, expected: Option<u64>) -> ();
+        fn replace_keys(keys: &KeyringRecord, expected: Option<u64>, events: &[AuditEvent]) -> ();
     }
     AuditLog {
         fn append_event(event: &AuditEvent) -> ();

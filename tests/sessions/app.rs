@@ -149,7 +149,7 @@ impl App {
             scopes: scopes(scope),
             ..like.clone()
         };
-        self.shild.store().create(&user).await.expect("a new user");
+        self.shild.store().create(&user, &[]).await.expect("a new user");
         user
     }
 
@@ -165,7 +165,7 @@ impl App {
             let mut changed = user.clone();
             changed.version += 1;
             change(&mut changed);
-            match self.shild.store().replace(&changed, user.version).await {
+            match self.shild.store().replace(&changed, user.version, &[]).await {
                 Ok(()) => return,
                 Err(shild::store::StoreError::Stale) => {}
                 Err(error) => panic!("{error}"),
@@ -188,7 +188,11 @@ impl App {
 
     pub(crate) async fn delete(&self, id: UserId) {
         let version = self.user(id).await.version;
-        self.shild.store().delete(id, version).await.expect("it is deleted");
+        self.shild
+            .store()
+            .delete(id, version, &[])
+            .await
+            .expect("it is deleted");
     }
 
     /// How many events of this kind the audit log has.

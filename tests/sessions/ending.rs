@@ -283,7 +283,7 @@ async fn dead_sessions_vanish_from_the_store_in_bounded_steps() {
         } else {
             Period::hours(1)
         };
-        shild.store().open_session(&session(life)).await.unwrap();
+        shild.store().open_session(&session(life), &[]).await.unwrap();
     }
     let stored = async || shild.store().scan_sessions(None, 1000).await.unwrap().len();
     let mut rounds = shild::Rounds::default();

@@ -59,7 +59,7 @@ async fn a_change_of_the_keys_that_was_made_although_it_failed_counts() {
     let mut made = store.load_keys().await.unwrap().unwrap();
     let known = made.revision;
     made.revision += 1;
-    store.replace_keys(&made, Some(known)).await.unwrap();
+    store.replace_keys(&made, Some(known), &[]).await.unwrap();
     rotate(&app).await;
     assert_eq!(listed(&app).await.len(), 2);
     assert_eq!(store.load_keys().await.unwrap().unwrap().revision, known + 2);

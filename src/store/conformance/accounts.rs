@@ -36,7 +36,7 @@ pub async fn what_is_created_is_found(subject: &dyn Subject) {
     assert_eq!(store.find(juliet.id).await, Ok(None));
     assert_eq!(store.find_by_username(&juliet.username).await, Ok(None));
 
-    assert_eq!(store.create(&juliet).await, Ok(()));
+    assert_eq!(store.create(&juliet, &[]).await, Ok(()));
     assert_eq!(store.find(juliet.id).await, Ok(Some(juliet.clone())));
     assert_eq!(store.find_by_username(&juliet.username).await, Ok(Some(juliet)));
     assert_eq!(store.find(user_id(2)).await, Ok(None));
@@ -46,7 +46,7 @@ pub async fn what_is_created_is_found(subject: &dyn Subject) {
 /// Id, name and skeleton are each unique, and named in this order (W12).
 pub async fn a_taken_id_name_or_skeleton_is_a_conflict(subject: &dyn Subject) {
     let store = subject.fresh().await;
-    assert_eq!(store.create(&user(1, "paypal1")).await, Ok(()));
+    assert_eq!(store.create(&user(1, "paypal1"), &[]).await, Ok(()));
     for (other, conflict) in [
         (user(1, "paypal1"), Conflict::Id),
         (user(1, "romeo"), Conflict::Id),
@@ -54,7 +54,7 @@ pub async fn a_taken_id_name_or_skeleton_is_a_conflict(subject: &dyn Subject) {
         (user(2, "paypall"), Conflict::Confusable),
     ] {
         assert_eq!(
-            store.create(&other).await,
+            store.create(&other, &[]).await,
             Err(StoreError::Conflict(conflict)),
             "{other:?}"
         );
@@ -65,13 +65,13 @@ pub async fn a_taken_id_name_or_skeleton_is_a_conflict(subject: &dyn Subject) {
 pub async fn a_refused_create_leaves_nothing(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let first = user(1, "paypal1");
-    assert_eq!(store.create(&first).await, Ok(()));
+    assert_eq!(store.create(&first, &[]).await, Ok(()));
     for refused in [user(1, "romeo"), user(2, "paypal1"), user(2, "paypall")] {
-        assert!(store.create(&refused).await.is_err());
+        assert!(store.create(&refused, &[]).await.is_err());
     }
     assert_eq!(store.list(None, 10).await, Ok(vec![first]));
     assert_eq!(store.find_by_username(&name("paypall")).await, Ok(None));
-    assert_eq!(store.create(&user(2, "romeo")).await, Ok(()));
+    assert_eq!(store.create(&user(2, "romeo"), &[]).await, Ok(()));
 }
 
 /// The old name and its skeleton are free, the new ones are not.
@@ -79,28 +79,31 @@ pub async fn a_renamed_user_is_found_by_the_new_name_only(subject: &dyn Subject)
     let store = subject.fresh().await;
     let old = user(1, "paypal1");
     let new = next(&old, |user| user.username = name("juliet"));
-    assert_eq!(store.create(&old).await, Ok(()));
-    assert_eq!(store.replace(&new, 1).await, Ok(()));
+    assert_eq!(store.create(&old, &[]).await, Ok(()));
+    assert_eq!(store.replace(&new, 1, &[]).await, Ok(()));
     assert_eq!(store.find_by_username(&old.username).await, Ok(None));
     assert_eq!(store.find_by_username(&new.username).await, Ok(Some(new.clone())));
     assert_eq!(store.find(new.id).await, Ok(Some(new)));
 
     assert_eq!(
-        store.create(&user(2, "juliet")).await,
+        store.create(&user(2, "juliet"), &[]).await,
         Err(StoreError::Conflict(Conflict::Username))
     );
-    assert_eq!(store.create(&user(2, "paypall")).await, Ok(()));
+    assert_eq!(store.create(&user(2, "paypall"), &[]).await, Ok(()));
 }
 
 /// A rename to somebody else's name, or one that looks like it, is refused whole.
 pub async fn a_refused_rename_changes_nothing(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let (juliet, other) = (user(1, "juliet"), user(2, "paypal1"));
-    assert_eq!(store.create(&juliet).await, Ok(()));
-    assert_eq!(store.create(&other).await, Ok(()));
+    assert_eq!(store.create(&juliet, &[]).await, Ok(()));
+    assert_eq!(store.create(&other, &[]).await, Ok(()));
     for (taken, conflict) in [("paypal1", Conflict::Username), ("paypall", Conflict::Confusable)] {
         let renamed = next(&juliet, |user| user.username = name(taken));
-        assert_eq!(store.replace(&renamed, 1).await, Err(StoreError::Conflict(conflict)));
+        assert_eq!(
+            store.replace(&renamed, 1, &[]).await,
+            Err(StoreError::Conflict(conflict))
+        );
     }
     assert_eq!(store.find_by_username(&juliet.username).await, Ok(Some(juliet.clone())));
     assert_eq!(store.find_by_username(&other.username).await, Ok(Some(other.clone())));
@@ -112,12 +115,12 @@ pub async fn a_user_may_take_a_name_that_looks_like_its_own(subject: &dyn Subjec
     let store = subject.fresh().await;
     let old = user(1, "paypal1");
     let new = next(&old, |user| user.username = name("paypall"));
-    assert_eq!(store.create(&old).await, Ok(()));
-    assert_eq!(store.replace(&new, 1).await, Ok(()));
+    assert_eq!(store.create(&old, &[]).await, Ok(()));
+    assert_eq!(store.replace(&new, 1, &[]).await, Ok(()));
     assert_eq!(store.find_by_username(&new.username).await, Ok(Some(new)));
     assert_eq!(store.find_by_username(&old.username).await, Ok(None));
     assert_eq!(
-        store.create(&user(2, "paypal1")).await,
+        store.create(&user(2, "paypal1"), &[]).await,
         Err(StoreError::Conflict(Conflict::Confusable))
     );
 }
@@ -127,12 +130,12 @@ pub async fn replacing_needs_the_current_version(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let first = user(1, "juliet");
     let second = next(&first, |user| user.session_epoch = 1);
-    assert_eq!(store.replace(&first, 1).await, Err(StoreError::Stale));
-    assert_eq!(store.create(&first).await, Ok(()));
-    assert_eq!(store.replace(&second, 2).await, Err(StoreError::Stale));
-    assert_eq!(store.replace(&second, 1).await, Ok(()));
+    assert_eq!(store.replace(&first, 1, &[]).await, Err(StoreError::Stale));
+    assert_eq!(store.create(&first, &[]).await, Ok(()));
+    assert_eq!(store.replace(&second, 2, &[]).await, Err(StoreError::Stale));
+    assert_eq!(store.replace(&second, 1, &[]).await, Ok(()));
     let third = next(&second, |user| user.username = name("romeo"));
-    assert_eq!(store.replace(&third, 1).await, Err(StoreError::Stale));
+    assert_eq!(store.replace(&third, 1, &[]).await, Err(StoreError::Stale));
     assert_eq!(store.find(first.id).await, Ok(Some(second)));
     assert_eq!(store.find_by_username(&third.username).await, Ok(None));
 }
@@ -141,15 +144,15 @@ pub async fn replacing_needs_the_current_version(subject: &dyn Subject) {
 pub async fn a_deleted_user_is_gone_and_its_name_is_free(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let first = user(1, "juliet");
-    assert_eq!(store.create(&first).await, Ok(()));
-    assert_eq!(store.delete(first.id, 1).await, Ok(()));
+    assert_eq!(store.create(&first, &[]).await, Ok(()));
+    assert_eq!(store.delete(first.id, 1, &[]).await, Ok(()));
     assert_eq!(store.find(first.id).await, Ok(None));
     assert_eq!(store.find_by_username(&first.username).await, Ok(None));
     assert_eq!(store.list(None, 10).await, Ok(vec![]));
     assert_eq!(store.list_by_username("", None, 10).await, Ok(vec![]));
 
     let second = user(2, "juliet");
-    assert_eq!(store.create(&second).await, Ok(()));
+    assert_eq!(store.create(&second, &[]).await, Ok(()));
     assert_eq!(store.find_by_username(&first.username).await, Ok(Some(second)));
     assert_eq!(store.find(first.id).await, Ok(None));
 }
@@ -158,9 +161,9 @@ pub async fn a_deleted_user_is_gone_and_its_name_is_free(subject: &dyn Subject) 
 pub async fn deleting_needs_the_current_version(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let juliet = user(1, "juliet");
-    assert_eq!(store.delete(juliet.id, 1).await, Err(StoreError::Stale));
-    assert_eq!(store.create(&juliet).await, Ok(()));
-    assert_eq!(store.delete(juliet.id, 2).await, Err(StoreError::Stale));
+    assert_eq!(store.delete(juliet.id, 1, &[]).await, Err(StoreError::Stale));
+    assert_eq!(store.create(&juliet, &[]).await, Ok(()));
+    assert_eq!(store.delete(juliet.id, 2, &[]).await, Err(StoreError::Stale));
     assert_eq!(store.find(juliet.id).await, Ok(Some(juliet)));
 }
 
@@ -172,50 +175,53 @@ pub async fn the_last_enabled_admin_stays(subject: &dyn Subject) {
         disabled: true,
         ..admin(2, "idle")
     };
-    assert_eq!(store.create(&boss).await, Ok(()));
-    assert_eq!(store.create(&idle).await, Ok(()));
-    assert_eq!(store.create(&user(3, "juliet")).await, Ok(()));
+    assert_eq!(store.create(&boss, &[]).await, Ok(()));
+    assert_eq!(store.create(&idle, &[]).await, Ok(()));
+    assert_eq!(store.create(&user(3, "juliet"), &[]).await, Ok(()));
 
     let demoted = next(&boss, |user| user.scopes = scopes("user"));
     let disabled = next(&boss, |user| user.disabled = true);
-    assert_eq!(store.replace(&demoted, 1).await, Err(StoreError::LastAdmin));
-    assert_eq!(store.replace(&disabled, 1).await, Err(StoreError::LastAdmin));
-    assert_eq!(store.delete(boss.id, 1).await, Err(StoreError::LastAdmin));
+    assert_eq!(store.replace(&demoted, 1, &[]).await, Err(StoreError::LastAdmin));
+    assert_eq!(store.replace(&disabled, 1, &[]).await, Err(StoreError::LastAdmin));
+    assert_eq!(store.delete(boss.id, 1, &[]).await, Err(StoreError::LastAdmin));
     assert_eq!(store.find(boss.id).await, Ok(Some(boss.clone())));
-    assert_eq!(store.delete(boss.id, 2).await, Err(StoreError::Stale));
+    assert_eq!(store.delete(boss.id, 2, &[]).await, Err(StoreError::Stale));
 
     let renamed = next(&boss, |user| user.username = name("chief"));
-    assert_eq!(store.replace(&renamed, 1).await, Ok(()));
-    assert_eq!(store.delete(idle.id, 1).await, Ok(()));
-    assert_eq!(store.delete(user_id(3), 1).await, Ok(()));
+    assert_eq!(store.replace(&renamed, 1, &[]).await, Ok(()));
+    assert_eq!(store.delete(idle.id, 1, &[]).await, Ok(()));
+    assert_eq!(store.delete(user_id(3), 1, &[]).await, Ok(()));
 }
 
 /// Whoever is or becomes an enabled admin counts, and who no longer is does not.
 pub async fn an_admin_may_go_while_another_is_enabled(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let (boss, juliet) = (admin(1, "boss"), user(2, "juliet"));
-    assert_eq!(store.create(&boss).await, Ok(()));
-    assert_eq!(store.create(&juliet).await, Ok(()));
+    assert_eq!(store.create(&boss, &[]).await, Ok(()));
+    assert_eq!(store.create(&juliet, &[]).await, Ok(()));
 
     let promoted = next(&juliet, |user| user.scopes = scopes("admin"));
-    assert_eq!(store.replace(&promoted, 1).await, Ok(()));
-    assert_eq!(store.delete(boss.id, 1).await, Ok(()));
-    assert_eq!(store.delete(juliet.id, 2).await, Err(StoreError::LastAdmin));
+    assert_eq!(store.replace(&promoted, 1, &[]).await, Ok(()));
+    assert_eq!(store.delete(boss.id, 1, &[]).await, Ok(()));
+    assert_eq!(store.delete(juliet.id, 2, &[]).await, Err(StoreError::LastAdmin));
 
     assert_eq!(
         store
-            .create(&UserRecord {
-                disabled: true,
-                ..admin(3, "idle")
-            })
+            .create(
+                &UserRecord {
+                    disabled: true,
+                    ..admin(3, "idle")
+                },
+                &[]
+            )
             .await,
         Ok(())
     );
-    assert_eq!(store.delete(juliet.id, 2).await, Err(StoreError::LastAdmin));
+    assert_eq!(store.delete(juliet.id, 2, &[]).await, Err(StoreError::LastAdmin));
     let enabled = next(&admin(3, "idle"), |_| {});
-    assert_eq!(store.replace(&enabled, 1).await, Ok(()));
-    assert_eq!(store.delete(juliet.id, 2).await, Ok(()));
-    assert_eq!(store.delete(enabled.id, 2).await, Err(StoreError::LastAdmin));
+    assert_eq!(store.replace(&enabled, 1, &[]).await, Ok(()));
+    assert_eq!(store.delete(juliet.id, 2, &[]).await, Ok(()));
+    assert_eq!(store.delete(enabled.id, 2, &[]).await, Err(StoreError::LastAdmin));
 }
 
 /// However they go.
@@ -228,21 +234,21 @@ pub async fn of_two_admins_going_at_once_one_stays(subject: &dyn Subject) {
             admin(round * 2 + 1, &format!("two{round}x")),
         ];
         for user in &pair {
-            assert_eq!(store.create(user).await, Ok(()));
+            assert_eq!(store.create(user, &[]).await, Ok(()));
         }
         if let Some(old) = stayed {
-            assert_eq!(store.delete(old.id, old.version).await, Ok(()));
+            assert_eq!(store.delete(old.id, old.version, &[]).await, Ok(()));
         }
         let answers = all_at_once(2, |number| {
             let store = Arc::clone(&store);
             let going = pair[usize::from(number == 1)].clone();
             async move {
                 match (round + number) % 3 {
-                    0 => store.delete(going.id, 1).await,
-                    1 => store.replace(&next(&going, |user| user.disabled = true), 1).await,
+                    0 => store.delete(going.id, 1, &[]).await,
+                    1 => store.replace(&next(&going, |user| user.disabled = true), 1, &[]).await,
                     _ => {
                         store
-                            .replace(&next(&going, |user| user.scopes = scopes("user")), 1)
+                            .replace(&next(&going, |user| user.scopes = scopes("user")), 1, &[])
                             .await
                     }
                 }
@@ -262,7 +268,9 @@ pub async fn users_are_listed_in_order_of_id(subject: &dyn Subject) {
     let store = subject.fresh().await;
     for number in [3, 1, 7, 5, 300, 2] {
         assert_eq!(
-            store.create(&user(number, &format!("user{}", 9 - number % 8))).await,
+            store
+                .create(&user(number, &format!("user{}", 9 - number % 8)), &[])
+                .await,
             Ok(())
         );
     }
@@ -284,7 +292,7 @@ pub async fn users_are_listed_in_order_of_id(subject: &dyn Subject) {
 pub async fn users_are_listed_in_order_of_name(subject: &dyn Subject) {
     let store = subject.fresh().await;
     for (number, username) in (1..).zip(["bob", "ann", "anna", "π", "annika", "an", "zoe", "ano"]) {
-        assert_eq!(store.create(&user(number, username)).await, Ok(()));
+        assert_eq!(store.create(&user(number, username), &[]).await, Ok(()));
     }
     for (prefix, after, limit, expected) in [
         (
@@ -317,7 +325,7 @@ pub async fn limits_are_clamped(subject: &dyn Subject) {
     let count = MAX_PAGE as u64 + 1;
     let answers = all_at_once(count, |number| {
         let store = Arc::clone(&store);
-        async move { store.create(&user(number, &format!("user{number:05}x"))).await }
+        async move { store.create(&user(number, &format!("user{number:05}x")), &[]).await }
     })
     .await;
     assert!(
@@ -342,7 +350,7 @@ pub async fn of_many_creates_of_one_name_one_wins(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let answers = all_at_once(64, |number| {
         let store = Arc::clone(&store);
-        async move { store.create(&user(number, "juliet")).await }
+        async move { store.create(&user(number, "juliet"), &[]).await }
     })
     .await;
     assert_one_won(&answers, &StoreError::Conflict(Conflict::Username));
@@ -358,12 +366,12 @@ pub async fn of_many_creates_of_one_name_one_wins(subject: &dyn Subject) {
 pub async fn of_many_replaces_of_one_version_one_wins(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let first = user(1, "juliet");
-    assert_eq!(store.create(&first).await, Ok(()));
+    assert_eq!(store.create(&first, &[]).await, Ok(()));
     let answers = all_at_once(64, |number| {
         let store = Arc::clone(&store);
         let username = name(&format!("juliet{:02}x", number + 20));
         let renamed = next(&first, |user| user.username = username);
-        async move { store.replace(&renamed, 1).await }
+        async move { store.replace(&renamed, 1, &[]).await }
     })
     .await;
     assert_one_won(&answers, &StoreError::Stale);
@@ -385,7 +393,7 @@ pub async fn failures_are_kept_for_users_only(subject: &dyn Subject) {
     };
     for number in [1, 2] {
         assert_eq!(
-            store.create(&user(number, &format!("user{}x", number + 20))).await,
+            store.create(&user(number, &format!("user{}x", number + 20)), &[]).await,
             Ok(())
         );
     }
@@ -411,15 +419,15 @@ pub async fn failures_go_with_their_user(subject: &dyn Subject) {
         last_at: second(5),
     };
     let juliet = user(1, "juliet");
-    assert_eq!(store.create(&juliet).await, Ok(()));
+    assert_eq!(store.create(&juliet, &[]).await, Ok(()));
     assert_eq!(store.put_failures(&[(juliet.id, Some(failures))]).await, Ok(()));
     assert_eq!(
         store
-            .replace(&next(&juliet, |user| user.username = name("romeo")), 1)
+            .replace(&next(&juliet, |user| user.username = name("romeo")), 1, &[])
             .await,
         Ok(())
     );
     assert_eq!(store.failures(juliet.id).await, Ok(Some(failures)));
-    assert_eq!(store.delete(juliet.id, 2).await, Ok(()));
+    assert_eq!(store.delete(juliet.id, 2, &[]).await, Ok(()));
     assert_eq!(store.failures(juliet.id).await, Ok(None));
 }

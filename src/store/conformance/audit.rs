@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Subject, id_bytes, second, session_id, user_id};
+use super::keys::ring;
+use super::{Subject, id_bytes, name, next, second, session, session_id, user, user_id};
 use crate::audit::{Actor, AuditEvent, AuditFilter, AuditKind};
 use crate::store::{Conflict, Store, StoreError};
 use crate::user::EventId;
@@ -109,6 +110,65 @@ pub async fn an_event_is_added_once(subject: &dyn Subject) {
         Err(StoreError::Conflict(Conflict::Id))
     );
     assert_eq!(store.list_events(&ALL, None, 10).await, Ok(vec![event(0)]));
+}
+
+/// Each kind of change leaves its events if it is made, and none if it is refused.
+pub async fn an_event_goes_with_its_change_or_neither_is_made(subject: &dyn Subject) {
+    let store = subject.fresh().await;
+    let anna = user(1, "anna");
+    let keys = ring(1);
+    assert_eq!(store.create(&anna, &[event(0), event(1)]).await, Ok(()));
+    let taken = store.create(&user(2, "anna"), &[event(20)]).await;
+    assert_eq!(taken, Err(StoreError::Conflict(Conflict::Username)));
+    let renamed = next(&anna, |user| user.username = name("bella"));
+    assert_eq!(store.replace(&renamed, anna.version, &[event(2)]).await, Ok(()));
+    let stale = store.replace(&renamed, anna.version, &[event(21)]).await;
+    assert_eq!(stale, Err(StoreError::Stale));
+    assert_eq!(store.open_session(&session(1, 1), &[event(3)]).await, Ok(()));
+    let twice = store.open_session(&session(1, 1), &[event(22)]).await;
+    assert_eq!(twice, Err(StoreError::Conflict(Conflict::Id)));
+    assert_eq!(
+        store.end_session(user_id(1), session_id(1), &[event(4)]).await,
+        Ok(true)
+    );
+    assert_eq!(
+        store.end_session(user_id(1), session_id(1), &[event(23)]).await,
+        Ok(false)
+    );
+    assert_eq!(store.replace_keys(&keys, None, &[event(5)]).await, Ok(()));
+    assert_eq!(
+        store.replace_keys(&keys, None, &[event(24)]).await,
+        Err(StoreError::Stale)
+    );
+    assert_eq!(store.delete(anna.id, renamed.version, &[event(6)]).await, Ok(()));
+    assert_eq!(
+        store.delete(anna.id, renamed.version, &[event(25)]).await,
+        Err(StoreError::Stale)
+    );
+    assert_eq!(numbers(&*store).await, [6, 5, 4, 3, 2, 1, 0]);
+}
+
+/// Whatever the change is, it is not made without its event.
+pub async fn a_taken_event_id_keeps_its_change_from_being_made(subject: &dyn Subject) {
+    const CONFLICT: StoreError = StoreError::Conflict(Conflict::Id);
+    let store = with_events(subject, 1).await;
+    let anna = user(1, "anna");
+    let taken = &[event(1), event(0)];
+    assert_eq!(store.create(&anna, taken).await, Err(CONFLICT));
+    assert_eq!(store.find(anna.id).await, Ok(None));
+    assert_eq!(store.create(&anna, &[]).await, Ok(()));
+    let renamed = next(&anna, |user| user.username = name("bella"));
+    assert_eq!(store.replace(&renamed, anna.version, taken).await, Err(CONFLICT));
+    assert_eq!(store.delete(anna.id, anna.version, taken).await, Err(CONFLICT));
+    assert_eq!(store.find_by_username(&anna.username).await, Ok(Some(anna)));
+    assert_eq!(store.open_session(&session(1, 1), taken).await, Err(CONFLICT));
+    assert_eq!(store.open_session(&session(1, 1), &[]).await, Ok(()));
+    assert_eq!(store.end_session(user_id(1), session_id(1), taken).await, Err(CONFLICT));
+    let there = store.find_session(user_id(1), session_id(1)).await;
+    assert_eq!(there, Ok(Some(session(1, 1))));
+    assert_eq!(store.replace_keys(&ring(1), None, taken).await, Err(CONFLICT));
+    assert_eq!(store.load_keys().await, Ok(None));
+    assert_eq!(numbers(&*store).await, [0]);
 }
 
 /// The newest stay, and no more than asked for go at once.

@@ -7,7 +7,7 @@ use crate::store::StoreError;
 use crate::token::keyring::{KeyRecord, KeyringRecord};
 
 /// A ring with a key for each revision so far.
-fn ring(revision: u64) -> KeyringRecord {
+pub(super) fn ring(revision: u64) -> KeyringRecord {
     let key = |number: u64| KeyRecord {
         kid: format!("k4.pid.{number}"),
         public: format!("k4.public.{number}"),
@@ -25,12 +25,12 @@ fn ring(revision: u64) -> KeyringRecord {
 pub async fn keys_are_replaced_by_revision(subject: &dyn Subject) {
     let store = subject.fresh().await;
     assert_eq!(store.load_keys().await, Ok(None));
-    assert_eq!(store.replace_keys(&ring(2), Some(1)).await, Err(StoreError::Stale));
-    assert_eq!(store.replace_keys(&ring(1), None).await, Ok(()));
+    assert_eq!(store.replace_keys(&ring(2), Some(1), &[]).await, Err(StoreError::Stale));
+    assert_eq!(store.replace_keys(&ring(1), None, &[]).await, Ok(()));
     assert_eq!(store.load_keys().await, Ok(Some(ring(1))));
-    assert_eq!(store.replace_keys(&ring(1), None).await, Err(StoreError::Stale));
-    assert_eq!(store.replace_keys(&ring(3), Some(2)).await, Err(StoreError::Stale));
-    assert_eq!(store.replace_keys(&ring(2), Some(1)).await, Ok(()));
+    assert_eq!(store.replace_keys(&ring(1), None, &[]).await, Err(StoreError::Stale));
+    assert_eq!(store.replace_keys(&ring(3), Some(2), &[]).await, Err(StoreError::Stale));
+    assert_eq!(store.replace_keys(&ring(2), Some(1), &[]).await, Ok(()));
     assert_eq!(store.load_keys().await, Ok(Some(ring(2))));
 }
 
@@ -39,7 +39,7 @@ pub async fn of_many_first_keys_one_wins(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let answers = all_at_once(16, |_| {
         let store = Arc::clone(&store);
-        async move { store.replace_keys(&ring(1), None).await }
+        async move { store.replace_keys(&ring(1), None, &[]).await }
     })
     .await;
     assert_one_won(&answers, &StoreError::Stale);

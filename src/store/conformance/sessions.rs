@@ -10,21 +10,21 @@ pub async fn a_session_is_opened_once_and_found(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let first = session(1, 10);
     assert_eq!(store.find_session(user_id(1), session_id(10)).await, Ok(None));
-    assert_eq!(store.open_session(&first).await, Ok(()));
+    assert_eq!(store.open_session(&first, &[]).await, Ok(()));
     assert_eq!(
-        store.open_session(&next_session(&first)).await,
+        store.open_session(&next_session(&first), &[]).await,
         Err(StoreError::Conflict(Conflict::Id))
     );
     assert_eq!(store.find_session(user_id(1), session_id(10)).await, Ok(Some(first)));
     assert_eq!(store.find_session(user_id(2), session_id(10)).await, Ok(None));
-    assert_eq!(store.open_session(&session(2, 10)).await, Ok(()));
+    assert_eq!(store.open_session(&session(2, 10), &[]).await, Ok(()));
 }
 
 /// Page by page; one user's never among another's.
 pub async fn sessions_are_listed_by_user_and_scanned_in_order(subject: &dyn Subject) {
     let store = subject.fresh().await;
     for (user, number) in [(2, 11), (1, 30), (2, 10), (1, 20), (3, 5), (2, u64::MAX)] {
-        assert_eq!(store.open_session(&session(user, number)).await, Ok(()));
+        assert_eq!(store.open_session(&session(user, number), &[]).await, Ok(()));
     }
     for (user, after, limit, expected) in [
         (2, None, 100, &[10, 11, u64::MAX][..]),
@@ -60,7 +60,7 @@ pub async fn replacing_a_session_needs_its_revision(subject: &dyn Subject) {
     let first = session(1, 10);
     let second = next_session(&first);
     assert_eq!(store.replace_session(&second, 1).await, Err(StoreError::Stale));
-    assert_eq!(store.open_session(&first).await, Ok(()));
+    assert_eq!(store.open_session(&first, &[]).await, Ok(()));
     assert_eq!(store.replace_session(&second, 2).await, Err(StoreError::Stale));
     assert_eq!(store.replace_session(&second, 1).await, Ok(()));
     assert_eq!(store.replace_session(&second, 1).await, Err(StoreError::Stale));
@@ -71,7 +71,7 @@ pub async fn replacing_a_session_needs_its_revision(subject: &dyn Subject) {
 pub async fn of_many_replaces_of_one_session_one_wins(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let first = session(1, 10);
-    assert_eq!(store.open_session(&first).await, Ok(()));
+    assert_eq!(store.open_session(&first, &[]).await, Ok(()));
     let answers = all_at_once(64, |_| {
         let store = Arc::clone(&store);
         let second = next_session(&first);
@@ -85,11 +85,11 @@ pub async fn of_many_replaces_of_one_session_one_wins(subject: &dyn Subject) {
 pub async fn an_ended_session_never_comes_back(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let first = session(1, 10);
-    assert_eq!(store.end_session(first.user_id, first.id).await, Ok(false));
-    assert_eq!(store.open_session(&first).await, Ok(()));
-    assert_eq!(store.end_session(user_id(2), first.id).await, Ok(false));
-    assert_eq!(store.end_session(first.user_id, first.id).await, Ok(true));
-    assert_eq!(store.end_session(first.user_id, first.id).await, Ok(false));
+    assert_eq!(store.end_session(first.user_id, first.id, &[]).await, Ok(false));
+    assert_eq!(store.open_session(&first, &[]).await, Ok(()));
+    assert_eq!(store.end_session(user_id(2), first.id, &[]).await, Ok(false));
+    assert_eq!(store.end_session(first.user_id, first.id, &[]).await, Ok(true));
+    assert_eq!(store.end_session(first.user_id, first.id, &[]).await, Ok(false));
     assert_eq!(
         store.replace_session(&next_session(&first), 1).await,
         Err(StoreError::Stale)
@@ -98,12 +98,12 @@ pub async fn an_ended_session_never_comes_back(subject: &dyn Subject) {
 
     for number in 0..32 {
         let session = session(2, number);
-        assert_eq!(store.open_session(&session).await, Ok(()));
+        assert_eq!(store.open_session(&session, &[]).await, Ok(()));
         let answers = all_at_once(2, |call| {
             let (store, session) = (Arc::clone(&store), session.clone());
             async move {
                 if call == 0 {
-                    assert_eq!(store.end_session(session.user_id, session.id).await, Ok(true));
+                    assert_eq!(store.end_session(session.user_id, session.id, &[]).await, Ok(true));
                     Ok(())
                 } else {
                     store.replace_session(&next_session(&session), 1).await
@@ -125,11 +125,11 @@ pub async fn an_ended_session_never_comes_back(subject: &dyn Subject) {
 pub async fn a_sweep_deletes_unchanged_sessions_only(subject: &dyn Subject) {
     let store = subject.fresh().await;
     for number in 1..=4 {
-        assert_eq!(store.open_session(&session(1, number)).await, Ok(()));
+        assert_eq!(store.open_session(&session(1, number), &[]).await, Ok(()));
     }
     let used = next_session(&session(1, 2));
     assert_eq!(store.replace_session(&used, 1).await, Ok(()));
-    assert_eq!(store.end_session(user_id(1), session_id(3)).await, Ok(true));
+    assert_eq!(store.end_session(user_id(1), session_id(3), &[]).await, Ok(true));
 
     let dead = [1, 2, 3, 1].map(|number| (user_id(1), session_id(number), 1));
     assert_eq!(store.sweep_sessions(&dead).await, Ok(1));

@@ -70,7 +70,7 @@ async fn snapshot(store: &dyn Store, sections: Sections) -> Box<dyn Snapshot> {
 pub async fn a_snapshot_of_an_empty_store_is_empty(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let mut empty = snapshot(&*store, EVERYTHING).await;
-    assert_eq!(store.create(&user(1, "juliet")).await, Ok(()));
+    assert_eq!(store.create(&user(1, "juliet"), &[]).await, Ok(()));
     for _ in 0..2 {
         assert_eq!(empty.next_users().await, Ok(Vec::new()));
         assert_eq!(empty.next_sessions().await, Ok(Vec::new()));
@@ -86,14 +86,14 @@ pub async fn a_snapshot_shows_everything_in_order(subject: &dyn Subject) {
         let store = Arc::clone(&store);
         async move {
             store
-                .create(&user(number, &format!("user{:05}x", USERS - number)))
+                .create(&user(number, &format!("user{:05}x", USERS - number)), &[])
                 .await
         }
     })
     .await;
     assert!(answers.iter().all(Result::is_ok));
     for (owner, number) in [(2, 1), (1, 4), (1, 3)] {
-        assert_eq!(store.open_session(&session(owner, number)).await, Ok(()));
+        assert_eq!(store.open_session(&session(owner, number), &[]).await, Ok(()));
     }
     for number in [2, 0, 1] {
         assert_eq!(store.append_event(&event(number)).await, Ok(()));
@@ -117,11 +117,11 @@ pub async fn later_changes_do_not_show_in_a_snapshot(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let answers = all_at_once(USERS, |number| {
         let store = Arc::clone(&store);
-        async move { store.create(&user(number, &format!("user{number:05}x"))).await }
+        async move { store.create(&user(number, &format!("user{number:05}x")), &[]).await }
     })
     .await;
     assert!(answers.iter().all(Result::is_ok));
-    assert_eq!(store.open_session(&session(1, 1)).await, Ok(()));
+    assert_eq!(store.open_session(&session(1, 1), &[]).await, Ok(()));
     assert_eq!(store.append_event(&event(1)).await, Ok(()));
 
     let mut taken = snapshot(&*store, EVERYTHING).await;
@@ -131,11 +131,11 @@ pub async fn later_changes_do_not_show_in_a_snapshot(subject: &dyn Subject) {
     let renamed = next(&user(last, &format!("user{last:05}x")), |user| {
         user.username = name("romeo");
     });
-    assert_eq!(store.replace(&renamed, 1).await, Ok(()));
-    assert_eq!(store.delete(user_id(last - 1), 1).await, Ok(()));
-    assert_eq!(store.create(&user(USERS, "mercutio")).await, Ok(()));
-    assert_eq!(store.end_session(user_id(1), session_id(1)).await, Ok(true));
-    assert_eq!(store.open_session(&session(1, 2)).await, Ok(()));
+    assert_eq!(store.replace(&renamed, 1, &[]).await, Ok(()));
+    assert_eq!(store.delete(user_id(last - 1), 1, &[]).await, Ok(()));
+    assert_eq!(store.create(&user(USERS, "mercutio"), &[]).await, Ok(()));
+    assert_eq!(store.end_session(user_id(1), session_id(1), &[]).await, Ok(true));
+    assert_eq!(store.open_session(&session(1, 2), &[]).await, Ok(()));
     assert_eq!(store.trim_events(second(10), 0, 10).await, Ok(1));
     assert_eq!(store.append_event(&event(2)).await, Ok(()));
 
@@ -157,7 +157,11 @@ pub async fn a_snapshot_under_load_is_of_one_moment(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let answers = all_at_once(USERS, |number| {
         let store = Arc::clone(&store);
-        async move { store.create(&user(1000 + number, &format!("user{number:05}x"))).await }
+        async move {
+            store
+                .create(&user(1000 + number, &format!("user{number:05}x")), &[])
+                .await
+        }
     })
     .await;
     assert!(answers.iter().all(Result::is_ok));
@@ -203,8 +207,8 @@ async fn pass_a_name_back_and_forth(
     let baton = format!("baton{task:03}x");
     let mut low = user(1 + task, &baton);
     let mut high = user(1_000_000 + task, &names[1]);
-    store.create(&low).await?;
-    store.create(&high).await?;
+    store.create(&low, &[]).await?;
+    store.create(&high, &[]).await?;
     for round in 0.. {
         if stop.load(Ordering::SeqCst) {
             break;
@@ -212,14 +216,17 @@ async fn pass_a_name_back_and_forth(
         rename(store, &mut low, &names[0]).await?;
         rename(store, &mut high, &baton).await?;
         let doomed = user(2_000_000 + task, &format!("doomed{task:03}x"));
-        store.create(&doomed).await?;
+        store.create(&doomed, &[]).await?;
         store
-            .create(&user(10_000 * (1 + task) + round, &format!("t{task:03}x{round:07}")))
+            .create(
+                &user(10_000 * (1 + task) + round, &format!("t{task:03}x{round:07}")),
+                &[],
+            )
             .await?;
         acknowledged.fetch_add(1, Ordering::SeqCst);
         rename(store, &mut high, &names[1]).await?;
         rename(store, &mut low, &baton).await?;
-        store.delete(doomed.id, 1).await?;
+        store.delete(doomed.id, 1, &[]).await?;
     }
     Ok(())
 }
@@ -229,7 +236,7 @@ async fn rename(store: &dyn Store, user: &mut UserRecord, to: &str) -> Result<()
         user.username = name(to);
         user.session_epoch += 1;
     });
-    store.replace(&renamed, user.version).await?;
+    store.replace(&renamed, user.version, &[]).await?;
     *user = renamed;
     Ok(())
 }
@@ -246,20 +253,20 @@ pub async fn a_sound_store_verifies(subject: &dyn Subject) {
     let store = subject.fresh().await;
     assert_eq!(verified(&*store).await, Verification::default());
 
-    assert_eq!(store.create(&admin(1, "boss")).await, Ok(()));
-    assert_eq!(store.create(&user(2, "juliet")).await, Ok(()));
-    assert_eq!(store.create(&user(3, "romeo")).await, Ok(()));
+    assert_eq!(store.create(&admin(1, "boss"), &[]).await, Ok(()));
+    assert_eq!(store.create(&user(2, "juliet"), &[]).await, Ok(()));
+    assert_eq!(store.create(&user(3, "romeo"), &[]).await, Ok(()));
     let renamed = next(&user(2, "juliet"), |user| user.username = name("paypal1"));
-    assert_eq!(store.replace(&renamed, 1).await, Ok(()));
+    assert_eq!(store.replace(&renamed, 1, &[]).await, Ok(()));
     for (owner, number) in [(1, 1), (2, 2), (3, 3), (3, 4)] {
-        assert_eq!(store.open_session(&session(owner, number)).await, Ok(()));
+        assert_eq!(store.open_session(&session(owner, number), &[]).await, Ok(()));
     }
     let failures = Failures {
         count: 1,
         last_at: second(0),
     };
     assert_eq!(store.put_failures(&[(user_id(2), Some(failures))]).await, Ok(()));
-    assert_eq!(store.delete(user_id(3), 1).await, Ok(()));
+    assert_eq!(store.delete(user_id(3), 1, &[]).await, Ok(()));
     assert_eq!(store.append_event(&event(1)).await, Ok(()));
 
     let last = Arc::new(AtomicU64::new(0));

@@ -26,7 +26,7 @@ pub async fn a_dropped_future_disturbs_nothing(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let names: Vec<String> = (0..100).map(|number| format!("user{number:03}x")).collect();
     for (number, username) in (0..).zip(&names) {
-        start_and_drop(store.create(&user(number, username))).await;
+        start_and_drop(store.create(&user(number, username), &[])).await;
     }
     assert_eq!(store.check().await, Ok(()));
     let there = store.list(None, 1000).await.expect("the users are listed");
@@ -38,7 +38,7 @@ pub async fn a_dropped_future_disturbs_nothing(subject: &dyn Subject) {
             Ok(there.iter().any(|user| user.id == user_id(number)))
         );
     }
-    assert_eq!(store.create(&user(1000, "juliet")).await, Ok(()));
+    assert_eq!(store.create(&user(1000, "juliet"), &[]).await, Ok(()));
     assert_eq!(store.find(user_id(1000)).await, Ok(Some(user(1000, "juliet"))));
 }
 
@@ -49,7 +49,9 @@ pub async fn a_store_in_use_checks_out(subject: &dyn Subject) {
     let answers = super::all_at_once(16, |number| {
         let store = Arc::clone(&store);
         async move {
-            store.create(&user(number, &format!("user{:02}x", number + 20))).await?;
+            store
+                .create(&user(number, &format!("user{:02}x", number + 20)), &[])
+                .await?;
             store.check().await
         }
     })
@@ -61,7 +63,7 @@ pub async fn a_store_in_use_checks_out(subject: &dyn Subject) {
 pub async fn a_closed_store_takes_no_change(subject: &dyn Subject) {
     let store = subject.fresh().await;
     let juliet = user(1, "juliet");
-    assert_eq!(store.create(&juliet).await, Ok(()));
+    assert_eq!(store.create(&juliet, &[]).await, Ok(()));
     assert_eq!(store.close().await, Ok(()));
     assert_eq!(store.close().await, Ok(()));
 
@@ -70,17 +72,17 @@ pub async fn a_closed_store_takes_no_change(subject: &dyn Subject) {
         keys: Vec::new(),
     };
     let answers = [
-        store.create(&user(2, "romeo")).await,
-        store.replace(&next(&juliet, |_| {}), 1).await,
-        store.delete(juliet.id, 1).await,
-        store.open_session(&session(1, 1)).await,
+        store.create(&user(2, "romeo"), &[]).await,
+        store.replace(&next(&juliet, |_| {}), 1, &[]).await,
+        store.delete(juliet.id, 1, &[]).await,
+        store.open_session(&session(1, 1), &[]).await,
         store.replace_session(&next_session(&session(1, 1)), 1).await,
-        store.end_session(juliet.id, session(1, 1).id).await.map(drop),
+        store.end_session(juliet.id, session(1, 1).id, &[]).await.map(drop),
         store
             .sweep_sessions(&[(juliet.id, session(1, 1).id, 1)])
             .await
             .map(drop),
-        store.replace_keys(&keys, None).await,
+        store.replace_keys(&keys, None, &[]).await,
         store.append_event(&event()).await,
         store.trim_events(second(0), 0, 10).await.map(drop),
         store.put_failures(&[(juliet.id, None)]).await,
@@ -125,16 +127,16 @@ pub async fn everything_acknowledged_outlives_a_reopen(subject: &dyn Subject) {
         last_at: Timestamp::from_millis(1),
     };
 
-    assert_eq!(store.create(&boss).await, Ok(()));
-    assert_eq!(store.create(&juliet).await, Ok(()));
-    assert_eq!(store.replace(&renamed, 1).await, Ok(()));
-    assert_eq!(store.create(&user(3, "gone")).await, Ok(()));
-    assert_eq!(store.delete(user_id(3), 1).await, Ok(()));
-    assert_eq!(store.open_session(&session(1, 10)).await, Ok(()));
+    assert_eq!(store.create(&boss, &[]).await, Ok(()));
+    assert_eq!(store.create(&juliet, &[]).await, Ok(()));
+    assert_eq!(store.replace(&renamed, 1, &[]).await, Ok(()));
+    assert_eq!(store.create(&user(3, "gone"), &[]).await, Ok(()));
+    assert_eq!(store.delete(user_id(3), 1, &[]).await, Ok(()));
+    assert_eq!(store.open_session(&session(1, 10), &[]).await, Ok(()));
     assert_eq!(store.replace_session(&live, 1).await, Ok(()));
-    assert_eq!(store.open_session(&session(1, 11)).await, Ok(()));
-    assert_eq!(store.end_session(user_id(1), session(1, 11).id).await, Ok(true));
-    assert_eq!(store.replace_keys(&keys, None).await, Ok(()));
+    assert_eq!(store.open_session(&session(1, 11), &[]).await, Ok(()));
+    assert_eq!(store.end_session(user_id(1), session(1, 11).id, &[]).await, Ok(true));
+    assert_eq!(store.replace_keys(&keys, None, &[]).await, Ok(()));
     assert_eq!(store.append_event(&event()).await, Ok(()));
     assert_eq!(store.put_failures(&[(juliet.id, Some(failures))]).await, Ok(()));
 
@@ -165,10 +167,10 @@ pub async fn everything_acknowledged_outlives_a_reopen(subject: &dyn Subject) {
         assert_eq!(store.failures(juliet.id).await, Ok(Some(failures)));
 
         assert_eq!(
-            store.create(&user(4, "paypall")).await,
+            store.create(&user(4, "paypall"), &[]).await,
             Err(StoreError::Conflict(Conflict::Confusable))
         );
-        assert_eq!(store.delete(boss.id, 1).await, Err(StoreError::LastAdmin));
+        assert_eq!(store.delete(boss.id, 1, &[]).await, Err(StoreError::LastAdmin));
         assert_eq!(store.trim_events(second(0), 1, 10).await, Ok(0));
         assert_eq!(store.check().await, Ok(()));
     }

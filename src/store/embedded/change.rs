@@ -16,6 +16,38 @@ use crate::token::keyring::KeyringRecord;
 use crate::user::{EventId, SessionId, UserId, UserRecord};
 
 /// One request to the writer.
+pub(super) struct Request {
+    pub(super) change: Change,
+    /// Written with it, if it is made.
+    pub(super) events: Vec<AuditEvent>,
+}
+
+impl Request {
+    /// How many records it is about; a transaction takes a limited number of them.
+    pub(super) fn weight(&self) -> usize {
+        self.change.weight() + self.events.len()
+    }
+
+    /// Whether it changes anything that anybody is told about.
+    pub(super) fn counts(&self) -> bool {
+        !matches!(self.change, Change::Probe(_))
+    }
+
+    /// Makes the change; the number of records that it deleted, where that is asked for.
+    pub(super) fn apply(&self, tx: &Transaction<'_>) -> Result<usize, Failure> {
+        let log = Log::read(tx, &self.events)?;
+        let done = self.change.apply(tx)?;
+        if let Change::EndSession { .. } = self.change
+            && done == 0
+        {
+            return Ok(0);
+        }
+        log.append(tx, &self.events)?;
+        Ok(done)
+    }
+}
+
+/// What is changed, by whatever name.
 pub(super) enum Change {
     CreateUser {
         user: UserRecord,
@@ -44,7 +76,8 @@ pub(super) enum Change {
         keys: KeyringRecord,
         expected: Option<u64>,
     },
-    AppendEvent(AuditEvent),
+    /// Nothing: for events that no change goes with.
+    EventsOnly,
     TrimEvents(Trim),
     PutFailures(Vec<(UserId, Option<Failures>)>),
     Probe(u64),
@@ -62,18 +95,17 @@ pub(super) struct Trim {
 }
 
 impl Change {
-    /// How many records it is about; a transaction takes a limited number of them.
-    pub(super) fn weight(&self) -> usize {
+    fn weight(&self) -> usize {
         match self {
             Self::SweepSessions(dead) => dead.len(),
             Self::TrimEvents(trim) => trim.limit,
             Self::PutFailures(counts) => counts.len(),
+            Self::EventsOnly => 0,
             _ => 1,
         }
     }
 
-    /// Makes the change; the number of records that it deleted, where that is asked for.
-    pub(super) fn apply(&self, tx: &Transaction<'_>) -> Result<usize, Failure> {
+    fn apply(&self, tx: &Transaction<'_>) -> Result<usize, Failure> {
         match self {
             Self::CreateUser { user, skeleton } => create_user(tx, user, skeleton).map(|()| 0),
             Self::ReplaceUser {
@@ -87,7 +119,7 @@ impl Change {
             Self::EndSession { user, id } => tx.remove(Tree::Sessions, &session_key(*user, *id)).map(usize::from),
             Self::SweepSessions(dead) => sweep_sessions(tx, dead),
             Self::ReplaceKeys { keys, expected } => replace_keys(tx, keys, *expected).map(|()| 0),
-            Self::AppendEvent(event) => append_event(tx, event).map(|()| 0),
+            Self::EventsOnly => Ok(0),
             Self::TrimEvents(trim) => trim_events(tx, trim),
             Self::PutFailures(counts) => put_failures(tx, counts).map(|()| 0),
             Self::Probe(number) => tx.put(Tree::Meta, meta::PROBE, number).map(|()| 0),
@@ -257,18 +289,46 @@ fn replace_keys(tx: &Transaction<'_>, keys: &KeyringRecord, expected: Option<u64
     tx.put(Tree::Keys, KEYRING, keys)
 }
 
-fn append_event(tx: &Transaction<'_>, event: &AuditEvent) -> Result<(), Failure> {
-    if tx.contains(Tree::Audit, event.id.as_bytes())? {
-        return Err(StoreError::Conflict(Conflict::Id).into());
+/// The audit log's counts, read before anything is written.
+struct Log {
+    events: u64,
+    guesses: u64,
+}
+
+impl Log {
+    /// Refuses events whose ids are taken.
+    fn read(tx: &Transaction<'_>, events: &[AuditEvent]) -> Result<Self, Failure> {
+        if events.is_empty() {
+            return Ok(Self { events: 0, guesses: 0 });
+        }
+        for event in events {
+            if tx.contains(Tree::Audit, event.id.as_bytes())? {
+                return Err(StoreError::Conflict(Conflict::Id).into());
+            }
+        }
+        Ok(Self {
+            events: count(tx, meta::EVENTS)?,
+            guesses: guesses(tx)?,
+        })
     }
-    let events = count(tx, meta::EVENTS)?;
-    tx.put(Tree::Audit, event.id.as_bytes(), event)?;
-    if event.kind.is_guess() {
-        let guesses = guesses(tx)?;
-        tx.put(Tree::Guesses, event.id.as_bytes(), &())?;
-        tx.put(Tree::Meta, meta::GUESSES, &(guesses + 1))?;
+
+    fn append(self, tx: &Transaction<'_>, events: &[AuditEvent]) -> Result<(), Failure> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut guesses = self.guesses;
+        for event in events {
+            tx.put(Tree::Audit, event.id.as_bytes(), event)?;
+            if event.kind.is_guess() {
+                tx.put(Tree::Guesses, event.id.as_bytes(), &())?;
+                guesses += 1;
+            }
+        }
+        if guesses > self.guesses {
+            tx.put(Tree::Meta, meta::GUESSES, &guesses)?;
+        }
+        tx.put(Tree::Meta, meta::EVENTS, &(self.events + events.len() as u64))
     }
-    tx.put(Tree::Meta, meta::EVENTS, &(events + 1))
 }
 
 /// How many guesses are in the index; none were counted in a database from before there was one.

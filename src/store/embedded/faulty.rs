@@ -141,9 +141,9 @@ impl<E: Engine> Broken<E> {
     fn by(fault: Fault) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(open(dir.path()));
-        block_on(store.create(&user(1, "juliet"))).unwrap();
+        block_on(store.create(&user(1, "juliet"), &[])).unwrap();
         fault.begins(dir.path());
-        let answer = block_on(store.create(&user(2, "romeo")));
+        let answer = block_on(store.create(&user(2, "romeo"), &[]));
         assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
         Self { dir, store }
     }
@@ -191,8 +191,8 @@ fn a_store_writes_again_by_itself_once_it_can<E: Engine>() {
     broken.goes_on();
     assert!(broken.has(1));
     assert!(!broken.has(2), "what failed was not made");
-    block_on(broken.store.create(&user(2, "romeo"))).unwrap();
-    block_on(broken.store.create(&user(3, "mercutio"))).unwrap();
+    block_on(broken.store.create(&user(2, "romeo"), &[])).unwrap();
+    block_on(broken.store.create(&user(3, "mercutio"), &[])).unwrap();
     broken.stays_whole(3);
 }
 
@@ -235,10 +235,10 @@ fn a_store_that_cannot_be_opened_again_is_unavailable_until_it_can<E: Engine>() 
 fn a_snapshot_is_had_again_and_an_old_one_stops_nothing<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(open::<E>(dir.path()));
-    block_on(store.create(&user(1, "juliet"))).unwrap();
+    block_on(store.create(&user(1, "juliet"), &[])).unwrap();
     let held = block_on(store.snapshot(Sections::default())).unwrap();
     Fault::Commit.begins(dir.path());
-    assert!(block_on(store.create(&user(2, "romeo"))).is_err());
+    assert!(block_on(store.create(&user(2, "romeo"), &[])).is_err());
     assert!(block_on(store.snapshot(Sections::default())).is_err());
     Fault::Commit.ends(dir.path());
     let broken = Broken { dir, store };
@@ -300,7 +300,7 @@ fn opens_at_once<E: Engine>(dir: &Path) -> bool {
 fn only_what_was_closed_and_left_alone_is_not_looked_through<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let store = open::<E>(dir.path());
-    block_on(store.create(&user(1, "juliet"))).unwrap();
+    block_on(store.create(&user(1, "juliet"), &[])).unwrap();
     assert!(!opens_at_once::<E>(dir.path()), "after a crash");
     block_on(store.close()).unwrap();
     assert!(opens_at_once::<E>(dir.path()), "after close()");
@@ -313,7 +313,7 @@ fn only_what_was_closed_and_left_alone_is_not_looked_through<E: Engine>() {
     }
     assert!(opens_at_once::<E>(dir.path()), "after a life without a change");
     let store = open::<E>(dir.path());
-    block_on(store.create(&user(2, "romeo"))).unwrap();
+    block_on(store.create(&user(2, "romeo"), &[])).unwrap();
     assert!(!opens_at_once::<E>(dir.path()), "after another crash");
     drop(store);
     assert!(opens_at_once::<E>(dir.path()), "after it was dropped");
@@ -322,7 +322,7 @@ fn only_what_was_closed_and_left_alone_is_not_looked_through<E: Engine>() {
 fn whatever_happens_to_a_store_that_was_closed_leads_to_a_look<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let store = open::<E>(dir.path());
-    block_on(store.create(&user(1, "juliet"))).unwrap();
+    block_on(store.create(&user(1, "juliet"), &[])).unwrap();
     drop(store);
     let mut files: Vec<_> = fs::read_dir(dir.path().join(E::NAME))
         .unwrap()
@@ -353,7 +353,7 @@ fn would_trust<E: Engine>(dir: &Path) -> bool {
 fn who_only_looks_vouches_for_nothing<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let store = open::<E>(dir.path());
-    block_on(store.create(&user(1, "juliet"))).unwrap();
+    block_on(store.create(&user(1, "juliet"), &[])).unwrap();
     let crashed = copy(dir.path());
     drop(store);
     for (dir, at_once) in [(dir, true), (crashed, false)] {

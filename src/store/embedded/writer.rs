@@ -14,12 +14,13 @@ use std::{io, mem};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::change::Change;
+use super::change::{Change, Request};
 use super::database::Database;
 use super::engine::{Engine, EngineError, Frozen, Write, discard, guarded};
 use super::open::{self, Standing};
 use super::record::Tree;
 use super::transaction::{Changed, Transaction};
+use crate::audit::AuditEvent;
 use crate::store::StoreError;
 
 /// The most requests that wait; the next one waits for room.
@@ -42,8 +43,9 @@ const PAUSES: u32 = 5;
 /// What an answer is: the number of records deleted, where that is asked for.
 type Answer = Result<usize, StoreError>;
 
+#[expect(clippy::large_enum_variant, reason = "nearly every message is the large one")]
 enum Message {
-    Change(Change, oneshot::Sender<Answer>),
+    Change(Request, oneshot::Sender<Answer>),
     Freeze(Freezing),
     Close,
 }
@@ -93,13 +95,17 @@ impl Writer {
         })
     }
 
-    /// Makes the change and waits until it is on disk. If the future is dropped, the change is
-    /// made or not, and nobody is told.
-    pub(super) async fn submit(&self, change: Change) -> Answer {
+    /// Makes the change, writes the events with it, and waits until both are on disk. If the future is dropped, the change
+    /// is made or not, and nobody is told.
+    pub(super) async fn submit(&self, change: Change, events: &[AuditEvent]) -> Answer {
+        let request = Request {
+            change,
+            events: events.to_vec(),
+        };
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(closed)?;
         queue
-            .send(Message::Change(change, answer))
+            .send(Message::Change(request, answer))
             .await
             .map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
@@ -189,9 +195,9 @@ impl<E: Engine> Worker<E> {
             let (mut next, mut weight) = (Some(first), 0);
             while let Some(message) = next {
                 match message {
-                    Message::Change(change, answer) => {
-                        weight += change.weight();
-                        changes.push(change);
+                    Message::Change(request, answer) => {
+                        weight += request.weight();
+                        changes.push(request);
                         answers.push(answer);
                     }
                     Message::Freeze(request) => freezes.push(request),
@@ -216,7 +222,7 @@ impl<E: Engine> Worker<E> {
     }
 
     /// Makes these changes durable, each with a result of its own.
-    fn perform(&mut self, changes: &[Change]) -> Vec<Answer> {
+    fn perform(&mut self, changes: &[Request]) -> Vec<Answer> {
         let all_failed = |error: StoreError| vec![Err(error); changes.len()];
         if let Err(error) = self.go_on() {
             return all_failed(error);
@@ -265,14 +271,14 @@ impl<E: Engine> Worker<E> {
     }
 
     /// All of these in one transaction, and on disk, and marked.
-    fn commit(&mut self, changes: &[Change]) -> Result<Vec<Answer>, EngineError> {
+    fn commit(&mut self, changes: &[Request]) -> Result<Vec<Answer>, EngineError> {
         let tx = Transaction::over(&*self.database);
         let mut tally = self.standing.tally;
         let mut results = Vec::with_capacity(changes.len());
         for change in changes {
             let before = tx.writes();
             results.push(tx.attempt(|tx| change.apply(tx))?);
-            tally.changes += u64::from(tx.writes() > before && !matches!(change, Change::Probe(_)));
+            tally.changes += u64::from(tx.writes() > before && change.counts());
         }
         let mut writes = Vec::new();
         for (tree, key, Changed { before, after }) in tx.into_changes() {

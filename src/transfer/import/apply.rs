@@ -126,7 +126,7 @@ impl<'a> Apply<'a> {
             } else if dry_run {
                 Ok(Outcome::Added)
             } else {
-                once(self.shild.store.open_session(session).await)
+                once(self.shild.store.open_session(session, &[]).await)
             }
         }));
         for ((line, _), outcome) in sessions.iter().zip(outcomes.await) {
@@ -200,7 +200,7 @@ async fn add_user(
         }
         end_left_over_sessions(shild, record.id).await?;
     }
-    match shild.store.create(record).await {
+    match shild.store.create(record, &[]).await {
         Ok(()) => Ok(Outcome::Added),
         Err(StoreError::Conflict(Conflict::Id)) => Ok(Outcome::Skipped),
         Err(StoreError::Conflict(Conflict::Username)) => {
@@ -220,7 +220,7 @@ async fn end_left_over_sessions(shild: &Shild, user: UserId) -> Result<(), Error
             return Ok(());
         }
         for session in sessions {
-            shild.store.end_session(user, session.id).await?;
+            shild.store.end_session(user, session.id, &[]).await?;
         }
     }
 }
