@@ -19,6 +19,20 @@ pub(super) fn share_one_heap() {
     }
 }
 
+/// Gives back to the system what the start has used and freed: it is several times what a small store needs from then on.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "nothing else tells the allocator to")]
+pub(super) fn give_back() {
+    // SAFETY: it lets go of pages that no block of this program lies on.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Other allocators see to it themselves, or not.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(super) const fn give_back() {}
+
 /// Other allocators have no such number.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) const fn share_one_heap() {}

@@ -2,11 +2,12 @@
 
 use std::io;
 
+use rocket::fairing::AdHoc;
 use shild::config::{Settings, Sources, listen_address, rocket_figment};
 use shild::server::{self, Patience};
 use shild::{Shild, log};
 
-use super::{Failure, runtime};
+use super::{Failure, memory, runtime};
 
 /// Runs the server until it is told to end.
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
@@ -30,7 +31,11 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
             .map_err(|cause| format!("cannot listen on {address}: {cause}; choose another with --address or --port"))?;
         // Port 0 stands for any.
         let figment = figment.merge(("port", listener.local_addr()?.port()));
-        let rocket = rocket::custom(figment).attach(shild.clone().whole_stage());
+        let rocket = rocket::custom(figment)
+            .attach(shild.clone().whole_stage())
+            .attach(AdHoc::on_liftoff("memory of the start", |_| {
+                Box::pin(async { memory::give_back() })
+            }));
         let ended = server::serve(listener, rocket, connections, patience, told_to_end).await;
         shild.close().await?;
         match ended {
