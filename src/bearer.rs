@@ -42,20 +42,11 @@ pub(crate) fn read<'a>(mut headers: impl Iterator<Item = &'a str>) -> Credential
 }
 
 fn is_b64token(text: &str) -> bool {
+    let of_b64token = |b: u8| b.is_ascii_alphanumeric() | matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
     let body = text.trim_end_matches('=');
-    !body.is_empty() && body.bytes().all(|b| OF_B64TOKEN[usize::from(b)])
+    // Every letter of every token is looked at: without a way out the compiler takes many at once.
+    !body.is_empty() & body.bytes().fold(true, |all, b| all & of_b64token(b))
 }
-
-/// Which bytes a `b64token` is made of. A table, since every letter of every token is looked at.
-const OF_B64TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-        byte += 1;
-    }
-    table
-};
 
 /// Why a protected route was not entered: the `WWW-Authenticate` of RFC 6750 §3 and RFC 9470 §3.
 #[derive(Clone, Debug, PartialEq, Eq)]
