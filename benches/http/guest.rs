@@ -13,6 +13,8 @@ use shild::Shild;
 use shild::clock::{Clock, SystemClock, SystemRandom, Timestamp};
 use shild::config::Settings;
 use shild::guard::CurrentUser;
+use shild::session::SessionRecord;
+use shild::store::Store;
 use shild::token::keyring::Keyring;
 use shild::token::master::MasterKey;
 use shild::token::verified::VerifiedTokens;
@@ -46,8 +48,8 @@ fn bare(body: &State<String>) -> RawJson<String> {
 #[get("/healthz")]
 fn healthz() {}
 
-/// Serves one route behind shild's guard, and one behind a guard that checks the token and asks no store.
-pub(crate) fn serve_guest(port: &str, dir: &str) {
+/// Serves `body` behind more and more of what shild's guard does.
+pub(crate) fn serve_guest(port: &str, dir: &str, body: &str) {
     let mut settings = Settings {
         data_dir: PathBuf::from(dir),
         ..Settings::default()
@@ -57,9 +59,10 @@ pub(crate) fn serve_guest(port: &str, dir: &str) {
     let ended = rocket::async_main(async {
         let shild = Shild::builder(settings).build().await.expect("a new store opens");
         rocket::custom(config(port))
+            .manage(Tokens::new(&shild).await)
+            .manage(body.to_owned())
             .attach(shild.stage())
-            .manage(TokensOnly::new())
-            .mount("/", routes![behind_session, behind_token, token])
+            .mount("/", routes![bare, behind_token, behind_session, behind_user, token])
             .launch()
             .await
             .map(drop)
@@ -67,31 +70,37 @@ pub(crate) fn serve_guest(port: &str, dir: &str) {
     assert!(ended.is_ok(), "the server does not start");
 }
 
-#[get("/session")]
-fn behind_session(me: CurrentUser) -> String {
-    me.id().to_string()
+#[get("/layer/token")]
+fn behind_token(_me: TokenChecked, body: &State<String>) -> RawJson<String> {
+    RawJson(body.inner().clone())
 }
 
-#[get("/verified")]
-fn behind_token(me: TokenOnly) -> String {
-    me.0.to_string()
+#[get("/layer/session")]
+fn behind_session(_me: SessionFound, body: &State<String>) -> RawJson<String> {
+    RawJson(body.inner().clone())
 }
 
-/// A token for the other route.
+#[get("/layer/user")]
+fn behind_user(_me: CurrentUser, body: &State<String>) -> RawJson<String> {
+    RawJson(body.inner().clone())
+}
+
+/// A token for the first two of these routes.
 #[get("/token")]
-fn token(tokens: &State<TokensOnly>) -> String {
+fn token(tokens: &State<Tokens>) -> String {
     tokens.token.clone()
 }
 
-/// All that it takes to check tokens.
-struct TokensOnly {
+/// All that it takes to check a token, and the session of one in the store.
+struct Tokens {
     keyring: Arc<Keyring>,
     verified: VerifiedTokens,
     token: String,
+    store: Arc<dyn Store>,
 }
 
-impl TokensOnly {
-    fn new() -> Self {
+impl Tokens {
+    async fn new(shild: &Shild) -> Self {
         let (now, random) = (SystemClock.now().truncate_to_secs(), SystemRandom);
         let keyring = Keyring::generate(now, &random, &MasterKey::generate(&random).sealing_key());
         let claims = Claims {
@@ -108,7 +117,26 @@ impl TokensOnly {
             client_id: None,
         };
         let token = issue(&keyring, &claims).expect("the claims are short");
+        let session = SessionRecord {
+            id: claims.sid,
+            user_id: claims.sub,
+            revision: 1,
+            epoch: 0,
+            generation: 0,
+            client_id: None,
+            user_agent: None,
+            ip: None,
+            scopes: claims.scope,
+            created_at: now,
+            auth_time: now,
+            last_used_at: now,
+            rotated_at: now,
+            expires_at: claims.exp,
+        };
+        let store = Arc::clone(shild.store());
+        store.open_session(&session, &[]).await.expect("the store is new");
         Self {
+            store,
             verified: VerifiedTokens::new(Settings::default().verified_tokens, &random),
             keyring: Arc::new(keyring),
             token: token.as_str().to_owned(),
@@ -116,30 +144,50 @@ impl TokensOnly {
     }
 }
 
-/// Who a token says it is of, whatever has become of it.
-struct TokenOnly(UserId);
+/// Its signature and its times are right.
+struct TokenChecked;
+
+/// There is such a session besides.
+struct SessionFound;
 
 #[rocket::async_trait]
-impl<'r> FromRequest<'r> for TokenOnly {
+impl<'r> FromRequest<'r> for TokenChecked {
     type Error = ();
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
-        let expected = Expected {
-            issuer: ISSUER,
-            audience: ISSUER,
-        };
-        let now: Timestamp = SystemClock.now();
-        let header = request.headers().get_one("Authorization");
-        let token = header.and_then(|header| header.strip_prefix("Bearer "));
-        let tokens = request.rocket().state::<TokensOnly>();
-        let verified = tokens.zip(token).and_then(|(tokens, token)| {
-            let Ok(verified) = tokens.verified.verify(&tokens.keyring, token, &expected, now) else {
-                return None;
-            };
-            Some(verified.claims().sub)
-        });
-        verified.map_or(Outcome::Error((Status::Unauthorized, ())), |sub| {
-            Outcome::Success(Self(sub))
-        })
+        match check(request) {
+            Some(_) => Outcome::Success(Self),
+            None => Outcome::Error((Status::Unauthorized, ())),
+        }
     }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for SessionFound {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        let Some((tokens, user, session)) = check(request) else {
+            return Outcome::Error((Status::Unauthorized, ()));
+        };
+        match tokens.store.find_session(user, session).await {
+            Ok(Some(_)) => Outcome::Success(Self),
+            _ => Outcome::Error((Status::Unauthorized, ())),
+        }
+    }
+}
+
+/// Whom a good token is of, and which session it names.
+fn check<'r>(request: &'r Request<'_>) -> Option<(&'r Tokens, UserId, SessionId)> {
+    let expected = Expected {
+        issuer: ISSUER,
+        audience: ISSUER,
+    };
+    let tokens = request.rocket().state::<Tokens>()?;
+    let header = request.headers().get_one("Authorization")?;
+    let token = header.strip_prefix("Bearer ")?;
+    let now: Timestamp = SystemClock.now();
+    let verified = tokens.verified.verify(&tokens.keyring, token, &expected, now).ok()?;
+    let claims = verified.claims();
+    Some((tokens, claims.sub, claims.sid))
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use load::{Caller, Client, Load};
 use process::Server;
-use table::{Pairs, Table};
+use table::{Layers, Pairs, Table};
 
 const USERNAME: &str = "juliet";
 const PASSWORD: &str = "violet gravel monsoon";
@@ -45,7 +45,7 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["bare", port, body] => guest::serve_bare(port, body),
-        ["guest", port, dir] => guest::serve_guest(port, dir),
+        ["guest", port, dir, body] => guest::serve_guest(port, dir, body),
         _ => measure(),
     }
 }
@@ -74,7 +74,7 @@ fn measure() {
     table.compare(
         "`/user/me`, requests/s",
         "bare Rocket route",
-        "≥ 0.80",
+        "≥ 0.90",
         &requests.map(Load::per_second),
     );
     table.compare(
@@ -96,13 +96,7 @@ fn measure() {
         &requests.map(Load::processor_micros),
     );
     drop(bare);
-
-    table.compare(
-        "session checked, requests/s",
-        "token alone checked",
-        "",
-        &session_check(&client),
-    );
+    let layers = layers(&client, &shild, &me, &body);
 
     let sign_in = load::sign_in(USERNAME, PASSWORD);
     let hashes = pairs(
@@ -112,7 +106,7 @@ fn measure() {
     table.compare(
         "sign-ins/s, 8 connections",
         "bare Argon2id hashes/s, all cores",
-        "≥ 0.95",
+        "≥ 0.97",
         &hashes,
     );
 
@@ -122,6 +116,7 @@ fn measure() {
     table.plain("resident memory after all this in MiB", &[shild.resident_mib()]);
     table.plain("size of the binary in MiB", &[process::binary_mib()]);
     println!("{table}");
+    println!("{layers}");
 }
 
 /// Rounds in turns, the second first in every other pair.
@@ -154,22 +149,45 @@ fn starts(client: &Client) -> Vec<f64> {
     (0..STARTS).map(start).collect()
 }
 
-/// A route behind `CurrentUser` in somebody else's application, and one whose guard checks the token and nothing else.
-fn session_check(client: &Client) -> Pairs<f64> {
+/// What each layer of a request costs: the same answer behind more and more of what shild does, round by round in turns.
+fn layers(client: &Client, shild: &Server, me: &[u8], body: &str) -> Layers {
     let dir = tempfile::tempdir().expect("a directory can be made");
-    let guest = Server::guest(dir.path());
+    let guest = Server::guest(dir.path(), body);
     client.wait_for(&guest);
     client.register(&guest, USERNAME, PASSWORD);
-    let session = client.bearer(&guest, USERNAME, PASSWORD);
+    let user = client.bearer(&guest, USERNAME, PASSWORD);
     let token = client.ask(&guest, &load::get("/token", None));
-    let (session, token) = (
-        load::get("/session", Some(&session)),
-        load::get("/verified", Some(&token)),
-    );
-    pairs(
-        || client.round(&guest, same(&session, MANY)).0.per_second(),
-        || client.round(&guest, same(&token, MANY)).0.per_second(),
-    )
+    let layers = [
+        ("a bare Rocket route", &guest, load::get("/", None)),
+        (
+            "+ the token: found among those verified, times checked",
+            &guest,
+            load::get("/layer/token", Some(&token)),
+        ),
+        (
+            "+ the session, from the store",
+            &guest,
+            load::get("/layer/session", Some(&token)),
+        ),
+        (
+            "+ the user, from the store: all of the guard",
+            &guest,
+            load::get("/layer/user", Some(&user)),
+        ),
+        (
+            "+ JSON, headers, log line and limits: `/user/me` of `shild serve`",
+            shild,
+            me.to_vec(),
+        ),
+    ];
+    let mut rounds = vec![Vec::new(); layers.len()];
+    for _ in 0..PAIRS {
+        for ((_, server, request), loads) in layers.iter().zip(&mut rounds) {
+            let load = client.round(server, same(request, MANY)).0;
+            loads.push((load.per_second(), load.processor_micros()));
+        }
+    }
+    Layers(layers.map(|(name, ..)| name).into_iter().zip(rounds).collect())
 }
 
 /// Each client has a session of its own and uses the refresh token that it got last.

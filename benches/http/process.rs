@@ -41,9 +41,10 @@ impl Server {
     }
 
     /// An application that shild is a guest in.
-    pub(crate) fn guest(dir: &Path) -> Self {
+    pub(crate) fn guest(dir: &Path, body: &str) -> Self {
         Self::start(&this_program(), |command, port| {
-            command.args(["guest", port]).arg(dir.join("data")).current_dir(dir);
+            command.args(["guest", port]).arg(dir.join("data")).arg(body);
+            command.current_dir(dir);
         })
     }
 

@@ -56,6 +56,34 @@ impl fmt::Display for Table {
     }
 }
 
+/// Requests a second and processor time a request of each layer, round by round.
+pub(crate) struct Layers(pub(crate) Vec<(&'static str, Vec<(f64, f64)>)>);
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "| layer | requests/s | of the bare route | processor µs a request | more than the layer before |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|")?;
+        let median = |values: &[(f64, f64)], which: fn(&(f64, f64)) -> f64| Spread::of(values.iter().map(which)).median;
+        let bare = median(&self.0[0].1, |round| round.0);
+        let mut before = None;
+        for (name, rounds) in &self.0 {
+            let (rate, micros) = (median(rounds, |round| round.0), median(rounds, |round| round.1));
+            let more = before.map_or_else(String::new, |before| format!("{:.1}", micros - before));
+            writeln!(
+                f,
+                "| {name} | {} | {:.2} | {micros:.1} | {more} |",
+                rounded(rate),
+                rate / bare
+            )?;
+            before = Some(micros);
+        }
+        Ok(())
+    }
+}
+
 struct Spread {
     lowest: f64,
     median: f64,
