@@ -19,7 +19,7 @@ use shild::token::keyring::Keyring;
 use shild::token::master::MasterKey;
 use shild::token::verified::VerifiedTokens;
 use shild::token::{Claims, Expected, issue};
-use shild::user::{Scopes, SessionId, UserId};
+use shild::user::{Scopes, SessionId, UserId, UserRecord, Username};
 
 const ISSUER: &str = "http://127.0.0.1:8000";
 
@@ -117,11 +117,14 @@ impl Tokens {
             client_id: None,
         };
         let token = issue(&keyring, &claims).expect("the claims are short");
+        // Sessions of nobody are swept.
+        let name = Username::parse("layer", 32).expect("it is a name");
+        let user = UserRecord::new(claims.sub, name, now);
         let session = SessionRecord {
             id: claims.sid,
             user_id: claims.sub,
             revision: 1,
-            epoch: 0,
+            epoch: user.session_epoch,
             generation: 0,
             client_id: None,
             user_agent: None,
@@ -134,6 +137,7 @@ impl Tokens {
             expires_at: claims.exp,
         };
         let store = Arc::clone(shild.store());
+        store.create(&user, &[]).await.expect("the store is new");
         store.open_session(&session, &[]).await.expect("the store is new");
         Self {
             store,
