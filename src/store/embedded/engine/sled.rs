@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::Duration;
@@ -46,6 +47,9 @@ pub struct Sled {
     blobs: PathBuf,
     /// The blobs that are known to be on disk.
     synced_blobs: Mutex<BTreeSet<OsString>>,
+    /// Whether a transaction was begun and not carried through. sled leaves what it had done by then: an error in the midst of
+    /// it, of reading a page for example, would make half of it last.
+    half_done: AtomicBool,
 }
 
 impl Engine for Sled {
@@ -69,6 +73,7 @@ impl Engine for Sled {
             log: File::options().read(true).write(true).open(home.join(FILE))?,
             blobs: home.join("blobs"),
             synced_blobs: Mutex::new(BTreeSet::new()),
+            half_done: AtomicBool::new(false),
         };
         sled.sync()?;
         // sled makes files that it never syncs; one of them lost in a power cut keeps it from opening.
@@ -105,6 +110,7 @@ impl Engine for Sled {
             pending.keep(*tree, key, self.trees[tree.index()].get(key)?);
         }
         *self.pending_mut() = pending;
+        self.half_done.store(true, Ordering::Relaxed);
         let outcome = self.trees.as_slice().transaction(|trees: &Vec<TransactionalTree>| {
             for Write { tree, key, record } in changes {
                 match record {
@@ -115,10 +121,14 @@ impl Engine for Sled {
             ConflictableTransactionResult::<(), ()>::Ok(())
         });
         match outcome {
-            Ok(()) => self.sync()?,
-            Err(TransactionError::Storage(error)) => return Err(error.into()),
+            Ok(()) => self.half_done.store(false, Ordering::Relaxed),
+            Err(TransactionError::Storage(error)) => {
+                self.undo();
+                return Err(error.into());
+            }
             Err(TransactionError::Abort(())) => unreachable!("the transaction is never aborted"),
         }
+        self.sync()?;
         *self.pending_mut() = Pending::default();
         Ok(())
     }
@@ -131,6 +141,7 @@ impl Engine for Sled {
     }
 
     fn close(self) -> Result<(), EngineError> {
+        self.undo();
         let synced = self.sync();
         let Self { trees, db, log, .. } = self;
         drop((trees, db));
@@ -152,6 +163,24 @@ impl Sled {
 
     fn pending_mut(&self) -> RwLockWriteGuard<'_, Pending> {
         self.pending.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts the records of a transaction that broke off back to what they were before. Where that fails too, it is tried once
+    /// more before the database is let go of. Nothing is synced here: after some errors sled waits for ever.
+    fn undo(&self) {
+        if self.half_done.load(Ordering::Relaxed) && self.restore().is_ok() {
+            self.half_done.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn restore(&self) -> Result<(), EngineError> {
+        for (tree, key, before) in self.pending().iter() {
+            match before {
+                Some(record) => self.trees[tree.index()].insert(key, record)?,
+                None => self.trees[tree.index()].remove(key)?,
+            };
+        }
+        Ok(())
     }
 
     /// Puts on disk all that was written so far. `Db::flush` alone does not: on Linux it ends in
@@ -254,6 +283,32 @@ mod tests {
             key: vec![key],
             record: record.map(<[u8]>::to_vec),
         }
+    }
+
+    // Failed before: a page that could not be read in the midst of a transaction left a store that did not open again.
+    #[test]
+    fn a_transaction_that_breaks_off_leaves_nothing_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let there: Vec<_> = (0..40).map(|key| write(key, Some(b"first"))).collect();
+        let sled = Sled::create(dir.path(), Options::default()).unwrap();
+        sled.commit(&there).unwrap();
+        let before = all(&sled, (Bound::Unbounded, Bound::Unbounded), false);
+
+        // As far as one came that was to change four records.
+        let users = &sled.trees[Tree::Users.index()];
+        for key in [1, 2, 60, 61] {
+            let record = users.get([key]).unwrap();
+            sled.pending_mut().keep(Tree::Users, &[key], record);
+        }
+        users.insert([1], b"second").unwrap();
+        users.remove([2]).unwrap();
+        users.insert([60], b"second").unwrap();
+        sled.half_done.store(true, Ordering::Relaxed);
+        sled.close().unwrap();
+
+        let sled = Sled::open(dir.path(), Options::default(), Files::Unknown).unwrap();
+        let after = all(&sled, (Bound::Unbounded, Bound::Unbounded), false);
+        assert_eq!(after, before);
     }
 
     fn all(sled: &Sled, range: Range<'_>, backwards: bool) -> Vec<(u8, Vec<u8>)> {

@@ -27,6 +27,14 @@ impl Pending {
         self.0[tree.index()].get(key)
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Tree, &[u8], Option<&IVec>)> {
+        Tree::ALL.into_iter().zip(&self.0).flat_map(|(tree, records)| {
+            let records = records.iter();
+            records.map(move |(key, before)| (tree, &key[..], before.as_ref()))
+        })
+    }
+
     /// The first of the records that were there, or the last if `backwards`.
     fn first_in(&self, tree: Tree, range: Range<'_>, backwards: bool) -> Option<(&[u8], &IVec)> {
         let records = &self.0[tree.index()];
