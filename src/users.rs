@@ -400,7 +400,14 @@ impl Shild {
                 event.detail = detail;
             })
         };
-        changes.into_iter().map(event).collect()
+        let mut events: Vec<AuditEvent> = changes.into_iter().map(event).collect();
+        // Made within a millisecond, they would be listed in any order.
+        let mut ids: Vec<_> = events.iter().map(|event| event.id).collect();
+        ids.sort_unstable();
+        for (event, id) in events.iter_mut().zip(ids) {
+            event.id = id;
+        }
+        events
     }
 
     fn parse_username(&self, name: &str) -> Result<Username, Error> {
