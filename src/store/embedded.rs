@@ -26,6 +26,7 @@ mod record;
 mod rest;
 mod slot;
 mod snapshot;
+mod spare;
 mod tally;
 mod transaction;
 mod verify;

@@ -34,6 +34,9 @@ pub trait Engine: Send + Sync + Sized + 'static {
     /// The file in its directory that it has locked as long as anything of it writes there.
     const LOCKED: &'static str;
 
+    /// Whether opening it may cut off what could not be read.
+    const CUTS: bool;
+
     /// A record as it hands it out.
     type Value: AsRef<[u8]>;
 

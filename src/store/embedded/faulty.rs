@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Engine, EngineError, Files, Frozen, Range, Visit, Write, sled::Sled};
 use super::record::Tree;
+use super::rest::Rest;
 use super::{EmbeddedStore, OpenError, Options};
 use crate::clock::Timestamp;
 use crate::store::conformance::block_on;
@@ -32,6 +33,10 @@ enum Fault {
     Answer,
     /// It cannot be opened.
     Open,
+    /// Opening it cuts off half of each of its files, as sled does after a read that fails.
+    Cut,
+    /// The same, and then no more.
+    CutOnce,
     /// Records cannot be walked through.
     Walk,
 }
@@ -42,6 +47,8 @@ impl Fault {
             Self::Commit => "fault-commit",
             Self::Answer => "fault-answer",
             Self::Open => "fault-open",
+            Self::Cut => "fault-cut",
+            Self::CutOnce => "fault-cut-once",
             Self::Walk => "fault-walk",
         }
     }
@@ -84,6 +91,8 @@ impl<E: Engine> Engine for Faulty<E> {
 
     const LOCKED: &'static str = E::LOCKED;
 
+    const CUTS: bool = E::CUTS;
+
     type Value = E::Value;
 
     fn create(home: &Path, options: Options) -> Result<Self, EngineError> {
@@ -91,7 +100,15 @@ impl<E: Engine> Engine for Faulty<E> {
     }
 
     fn open(home: &Path, options: Options, files: Files) -> Result<Self, EngineError> {
-        Fault::Open.strikes(home.parent().unwrap())?;
+        let dir = home.parent().unwrap();
+        Fault::Open.strikes(dir)?;
+        let cut_once = Fault::CutOnce.strikes(dir);
+        if cut_once.is_err() {
+            Fault::CutOnce.ends(dir);
+        }
+        if Fault::Cut.strikes(dir).and(cut_once).is_err() {
+            cut_in_half(home);
+        }
         Ok(Self::over(E::open(home, options, files)?, home))
     }
 
@@ -119,6 +136,16 @@ impl<E: Engine> Engine for Faulty<E> {
 
     fn close(self) -> Result<(), EngineError> {
         self.engine.close()
+    }
+}
+
+fn cut_in_half(home: &Path) {
+    for entry in fs::read_dir(home).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        }
     }
 }
 
@@ -360,6 +387,31 @@ fn who_only_looks_vouches_for_nothing<E: Engine>() {
         drop(EmbeddedStore::<E>::open_to_look(dir.path(), Options::default()).unwrap());
         assert_eq!(opens_at_once::<E>(dir.path()), at_once);
     }
+}
+
+// Failed before: a read that failed once, while a store was being opened, cost what was acknowledged.
+#[test]
+fn what_opening_cuts_off_is_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open::<Sled>(dir.path());
+    block_on(store.create(&user(1, "juliet"), &[])).unwrap();
+    // It was not closed: a new store stands in a copy, after a crash.
+    let crashed = copy(dir.path());
+    let home = crashed.path().join(Sled::NAME);
+    let before = Rest::of(&home).unwrap();
+    Fault::Cut.begins(crashed.path());
+    for _ in 0..2 {
+        let refused = EmbeddedStore::<Faulty<Sled>>::open(crashed.path(), Options::default());
+        assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{refused:?}");
+        assert_eq!(Rest::of(&home).unwrap(), before, "the files are as they were");
+    }
+    Fault::Cut.ends(crashed.path());
+    // Once is not even noticed.
+    Fault::CutOnce.begins(crashed.path());
+    let store = Arc::new(open::<Sled>(crashed.path()));
+    let reopened = Broken { dir: crashed, store };
+    assert!(reopened.has(1));
+    reopened.stays_whole(1);
 }
 
 macro_rules! of_each_engine {

@@ -18,6 +18,7 @@ use super::mark::{self, Mark, Marked};
 use super::record::{Tree, meta, payload, seal, unseal};
 use super::rest::Rest;
 use super::slot::Slot;
+use super::spare::{self, Spare};
 use super::tally::Tally;
 use crate::store::StoreError;
 
@@ -102,6 +103,7 @@ pub(super) fn open<E: Engine>(
 ) -> Result<Opened<E>, OpenError> {
     let refused = |error| OpenError::of_engine(dir, error);
     let home = dir.join(E::NAME);
+    spare::tidy(&home).map_err(|error| refused(EngineError::Io(error)))?;
     if !home.exists() {
         refuse_to_replace::<E>(dir)?;
         guarded::<E, _, _>(|| create::<E>(dir, &home, options)).map_err(refused)?;
@@ -134,13 +136,51 @@ pub(super) fn files_of(dir: &Path, home: &Path) -> Files {
     }
 }
 
-/// Opens the engine, and makes sure that it is what it was when somebody last wrote to it.
-fn open_engine<E: Engine>(
-    dir: &Path,
-    options: Options,
-    files: Files,
-    purpose: For,
-) -> Result<(E, Standing, Option<String>), OpenError> {
+/// An engine that was opened, how far it has come, and what is wrong with it.
+type Checked<E> = (E, Standing, Option<String>);
+
+/// Opens the engine, and makes sure that it is what it was when somebody last wrote to it. One that is not is tried once more
+/// with the files as they were before: a read that failed may have passed for damage, and have done some.
+fn open_engine<E: Engine>(dir: &Path, options: Options, files: Files, purpose: For) -> Result<Checked<E>, OpenError> {
+    let attempt = || try_engine::<E>(dir, options, files, purpose);
+    if !E::CUTS || files == Files::AtRest {
+        return attempt();
+    }
+    match with_spare(dir, E::NAME, || attempt().and_then(|checked| undoubted(dir, checked))) {
+        Err(error @ OpenError::Damaged { .. }) => {
+            log::warn!("{error} (it is tried once more as it was)");
+            with_spare(dir, E::NAME, attempt)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Leaves the files of a database as they were if it cannot be opened.
+fn with_spare<R>(dir: &Path, name: &str, open: impl FnOnce() -> Result<R, OpenError>) -> Result<R, OpenError> {
+    let refused = |error| OpenError::of_engine(dir, EngineError::Io(error));
+    let spare = Spare::of(&dir.join(name)).map_err(refused)?;
+    let outcome = open();
+    match (&outcome, spare) {
+        (Ok(_), Some(spare)) => spare.discard(),
+        (Err(_), Some(spare)) => spare.put_back().map_err(refused)?,
+        (_, None) => {}
+    }
+    outcome
+}
+
+fn undoubted<E: Engine>(dir: &Path, (engine, standing, doubt): Checked<E>) -> Result<Checked<E>, OpenError> {
+    match doubt {
+        None => Ok((engine, standing, None)),
+        Some(detail) => {
+            discard(engine);
+            let dir = dir.to_owned();
+            Err(OpenError::Damaged { dir, detail })
+        }
+    }
+}
+
+/// Opens the engine once.
+fn try_engine<E: Engine>(dir: &Path, options: Options, files: Files, purpose: For) -> Result<Checked<E>, OpenError> {
     let home = dir.join(E::NAME);
     // Who looks wants to hear what the engine has to say too.
     let trusted = if purpose == For::Use { files } else { Files::Unknown };

@@ -36,6 +36,8 @@ impl Engine for Redb {
 
     const LOCKED: &'static str = FILE;
 
+    const CUTS: bool = false;
+
     type Value = Record;
 
     fn create(home: &Path, options: Options) -> Result<Self, EngineError> {

@@ -57,6 +57,8 @@ impl Engine for Sled {
 
     const LOCKED: &'static str = FILE;
 
+    const CUTS: bool = true;
+
     type Value = ::sled::IVec;
 
     fn create(home: &Path, options: Options) -> Result<Self, EngineError> {
