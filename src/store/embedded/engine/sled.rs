@@ -5,6 +5,7 @@
 
 mod copy;
 mod pending;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -20,6 +21,7 @@ use ::sled::transaction::{ConflictableTransactionResult, TransactionError, Trans
 
 use self::copy::TreeCopy;
 use self::pending::{Pending, Walk};
+use self::watch::Watch;
 use super::{Engine, EngineError, Files, Frozen, Range, Visit, Write};
 use crate::store::StoreError;
 use crate::store::embedded::Options;
@@ -31,6 +33,9 @@ use crate::store::embedded::record::Tree;
 const LOCK_TRIES: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long it may wait for the disk before it is asked whether there was an error.
+const TICK: Duration = Duration::from_secs(1);
+
 /// The name of its log.
 const FILE: &str = "db";
 
@@ -38,8 +43,11 @@ const FILE: &str = "db";
 pub struct Sled {
     /// In the order of [`Tree::ALL`].
     trees: Vec<::sled::Tree>,
-    /// What the transaction that is not on disk yet is about; after one that failed it stays.
+    /// What the transaction that is not on disk yet is about; after one that failed it stays. Locked while a transaction is
+    /// made: so it is the writer alone that splits and merges pages, and readers write nothing.
     pending: RwLock<Pending>,
+    /// Over the syncs.
+    watch: Watch,
     db: ::sled::Db,
     /// An own handle of sled's log file, for the sync that sled leaves out.
     log: File,
@@ -68,9 +76,12 @@ impl Engine for Sled {
     fn open(home: &Path, options: Options, _: Files) -> Result<Self, EngineError> {
         remove_unfinished_snapshots(home)?;
         let (db, trees) = open_database(home, options)?;
+        let same = db.clone();
         let sled = Self {
             trees,
             pending: RwLock::default(),
+            // What it says is said to the one that waits, too.
+            watch: Watch::start(TICK, move || drop(same.flush()))?,
             db,
             log: File::options().read(true).write(true).open(home.join(FILE))?,
             blobs: home.join("blobs"),
@@ -111,24 +122,13 @@ impl Engine for Sled {
         for Write { tree, key, .. } in changes {
             pending.keep(*tree, key, self.trees[tree.index()].get(key)?);
         }
-        *self.pending_mut() = pending;
-        self.half_done.store(true, Ordering::Relaxed);
-        let outcome = self.trees.as_slice().transaction(|trees: &Vec<TransactionalTree>| {
-            for Write { tree, key, record } in changes {
-                match record {
-                    Some(record) => trees[tree.index()].insert(&key[..], &record[..])?,
-                    None => trees[tree.index()].remove(&key[..])?,
-                };
-            }
-            ConflictableTransactionResult::<(), ()>::Ok(())
-        });
-        match outcome {
-            Ok(()) => self.half_done.store(false, Ordering::Relaxed),
-            Err(TransactionError::Storage(error)) => {
-                self.undo();
-                return Err(error.into());
-            }
-            Err(TransactionError::Abort(())) => unreachable!("the transaction is never aborted"),
+        let mut shown = self.pending_mut();
+        *shown = pending;
+        let made = self.make(changes).and_then(|()| self.settle(changes));
+        drop(shown);
+        if let Err(error) = made {
+            self.undo();
+            return Err(error);
         }
         self.sync()?;
         *self.pending_mut() = Pending::default();
@@ -145,8 +145,10 @@ impl Engine for Sled {
     fn close(self) -> Result<(), EngineError> {
         self.undo();
         let synced = self.sync();
-        let Self { trees, db, log, .. } = self;
-        drop((trees, db));
+        let Self {
+            trees, watch, db, log, ..
+        } = self;
+        drop((watch, trees, db));
         // sled's threads let go a moment later: until then the files are not at rest.
         for _ in 0..LOCK_TRIES {
             match log.try_lock() {
@@ -165,6 +167,37 @@ impl Sled {
 
     fn pending_mut(&self) -> RwLockWriteGuard<'_, Pending> {
         self.pending.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the changes in memory.
+    fn make(&self, changes: &[Write]) -> Result<(), EngineError> {
+        self.half_done.store(true, Ordering::Relaxed);
+        let outcome = self.trees.as_slice().transaction(|trees: &Vec<TransactionalTree>| {
+            for Write { tree, key, record } in changes {
+                match record {
+                    Some(record) => trees[tree.index()].insert(&key[..], &record[..])?,
+                    None => trees[tree.index()].remove(&key[..])?,
+                };
+            }
+            ConflictableTransactionResult::<(), ()>::Ok(())
+        });
+        match outcome {
+            Ok(()) => {
+                self.half_done.store(false, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(TransactionError::Storage(error)) => Err(error.into()),
+            Err(TransactionError::Abort(())) => unreachable!("the transaction is never aborted"),
+        }
+    }
+
+    /// Splits and merges the pages that these changes have made too large or too small. sled leaves that to whoever comes by
+    /// next, be it a reader, who would have to write then, and be refused if this transaction cannot be put on disk.
+    fn settle(&self, changes: &[Write]) -> Result<(), EngineError> {
+        for Write { tree, key, .. } in changes {
+            self.trees[tree.index()].get(key)?;
+        }
+        Ok(())
     }
 
     /// Puts the records of a transaction that broke off back to what they were before. Where that fails too, it is tried once
@@ -188,7 +221,7 @@ impl Sled {
     /// Puts on disk all that was written so far. `Db::flush` alone does not: on Linux it ends in
     /// `sync_file_range`, which leaves the file's size and the disk's own cache out.
     fn sync(&self) -> Result<(), EngineError> {
-        self.db.flush()?;
+        self.watch.over(|| self.db.flush())?;
         self.log.sync_data()?;
         Ok(self.sync_blobs()?)
     }
@@ -285,6 +318,47 @@ mod tests {
             key: vec![key],
             record: record.map(<[u8]>::to_vec),
         }
+    }
+
+    // Failed before: while a disk was full nobody could read what lay beyond a page that a reader was to split.
+    #[test]
+    fn who_reads_after_a_commit_writes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let sled = Sled::create(dir.path(), Options::default()).unwrap();
+        let mut written = 0;
+        for round in 0..600_u32 {
+            // More and more records, and then fewer and fewer, of many lengths.
+            let there = round < 400 || round % 3 == 0;
+            let changes: Vec<_> = (0..4)
+                .map(|part| Write {
+                    tree: Tree::Users,
+                    key: ((round * 4 + part) % 1600)
+                        .wrapping_mul(0x9E37_79B1)
+                        .to_be_bytes()
+                        .to_vec(),
+                    record: there.then(|| vec![7; (round as usize * 37) % 700]),
+                })
+                .collect();
+            sled.commit(&changes).unwrap();
+            if round % 5 > 0 {
+                continue;
+            }
+            let mut read = 0_usize;
+            sled.range(
+                Tree::Users,
+                (Bound::Unbounded, Bound::Unbounded),
+                false,
+                &mut |key, _| {
+                    assert!(sled.get(Tree::Users, key)?.is_some());
+                    read += 1;
+                    Ok(true)
+                },
+            )
+            .unwrap();
+            assert!(read > 0 || !there);
+            written += sled.db.flush().unwrap();
+        }
+        assert_eq!(written, 0, "bytes that readers wrote");
     }
 
     // Failed before: a page that could not be read in the midst of a transaction left a store that did not open again.
