@@ -105,7 +105,10 @@ impl<'a> Point<'a> {
     fn during(&mut self, reader: &mut Reader, says: bool) {
         let read = reader.status("/user/me");
         if read != 200 {
-            self.strange(format!("no reads while nothing can be written, but {read}"));
+            self.strange(format!(
+                "no reads while nothing can be written, but {read}; it logged: {}",
+                self.site.logged()
+            ));
         }
         if says && reader.status("/readyz") != 503 {
             self.strange("/readyz says that it is well while nothing can be written");

@@ -140,6 +140,13 @@ impl Site {
         })
     }
 
+    /// The last that a server here wrote to standard error.
+    pub(crate) fn logged(&self) -> String {
+        let log = fs::read_to_string(self.home.join("log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join(" / ")
+    }
+
     /// Starts the server and kills it after this time, whatever it does then.
     pub(crate) fn start_and_kill(&self, after: Duration) {
         let (mut child, _) = self.spawn();
