@@ -8,6 +8,8 @@
 //! refused, which may be a body with a password in it (requirement H14); at their usual level they also cost a quarter
 //! of the throughput.
 
+mod fields;
+
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::panic;
@@ -22,6 +24,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use self::fields::TextFields;
 use crate::clock::{Clock, SystemClock};
 
 /// How many lines may wait for a standard error that does not take them: a few megabytes.
@@ -156,7 +159,7 @@ where
         // Its reports would go to standard error past the escaping.
         .log_internal_errors(false);
     match format {
-        Format::Text => Box::new(builder.finish()),
+        Format::Text => Box::new(builder.fmt_fields(TextFields).finish()),
         Format::Json => Box::new(builder.json().flatten_event(true).finish()),
     }
 }
