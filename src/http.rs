@@ -9,14 +9,16 @@ pub(crate) mod headers;
 pub(crate) mod if_match;
 pub(crate) mod json;
 pub(crate) mod origin;
+pub(crate) mod passing;
 pub(crate) mod respond;
 
-use std::time::Instant;
+use std::time::Duration;
 
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::http::Method;
 use rocket::{Data, Request, Response, Route};
 
+use self::passing::Passing;
 use crate::shild::Shild;
 
 /// How names of shild's own routes begin.
@@ -35,9 +37,6 @@ fn is_own(route: &Route) -> bool {
     route.name.as_deref().is_some_and(|name| name.starts_with(OWN))
 }
 
-/// When a request began.
-struct Began(Instant);
-
 /// The fairing around every request.
 pub(crate) struct Frame {
     /// Whether all of the application is shild's, so that every answer is to be framed and logged.
@@ -54,7 +53,7 @@ impl Fairing for Frame {
     }
 
     async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
-        request.local_cache(|| Began(Instant::now()));
+        Passing::of(request);
         if self.whole {
             undo_method_override(request, data).await;
         }
@@ -64,12 +63,12 @@ impl Fairing for Frame {
         let Some(shild) = request.rocket().state::<Shild>() else {
             return;
         };
-        let began = request.local_cache(|| Began(Instant::now()));
+        let took = Passing::of(request).began.elapsed();
         let route = request.route().map_or("-", |route| route.uri.path());
         let (method, status) = (request.method().as_str(), response.status().code);
-        shild.metrics.answered(method, route, status, began.0.elapsed());
-        if response.headers().get_one("WWW-Authenticate").is_none()
-            && let Some(challenge) = catch::challenge(request, response.status())
+        shild.metrics.answered(method, route, status, took);
+        if let Some(challenge) = catch::challenge(request, response.status())
+            && !response.headers().contains("WWW-Authenticate")
         {
             response.set_raw_header("WWW-Authenticate", challenge);
         }
@@ -80,7 +79,7 @@ impl Fairing for Frame {
         headers::set(request, response, id);
         cors::allow(request, response, shild);
         if self.whole {
-            log(request, response, id);
+            log(request, response, id, took);
         }
     }
 }
@@ -100,14 +99,13 @@ async fn undo_method_override(request: &mut Request<'_>, data: &mut Data<'_>) {
 }
 
 /// One line a request: nothing in it comes from the client but what is one of a few words or has been checked.
-fn log(request: &Request<'_>, response: &Response<'_>, id: &str) {
-    let began = request.local_cache(|| Began(Instant::now()));
+fn log(request: &Request<'_>, response: &Response<'_>, id: &str, took: Duration) {
     tracing::info!(
         target: "shild::request",
         id,
         method = request.method().as_str(),
         route = request.route().map_or("-", |route| route.uri.as_str()),
         status = response.status().code,
-        micros = u64::try_from(began.0.elapsed().as_micros()).unwrap_or(u64::MAX),
+        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
     );
 }

@@ -24,7 +24,7 @@ use rocket::{Build, Rocket, Shutdown};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-pub(crate) use self::bridge::{Chunks, body_of};
+pub(crate) use self::bridge::Chunks;
 use self::gate::{First, Gate};
 use self::pulse::Pulse;
 

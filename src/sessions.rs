@@ -170,7 +170,7 @@ impl Shild {
                 self.end_reused(&session, origin).await?;
                 return Err(invalid());
             }
-            let granted = narrowed(asked.scope.as_ref(), &session.scopes.intersection(&user.scopes))?;
+            let granted = narrowed(asked.scope.as_ref(), &session.scopes.clone().intersection(&user.scopes))?;
             if matches!(standing, Standing::Retry) {
                 return self.issue(&session, &granted);
             }
@@ -255,7 +255,11 @@ impl Shild {
         let Some((user, session)) = self.live_session(claims.sub, claims.sid).await? else {
             return Err(Challenge::InvalidToken.into());
         };
-        let scopes = claims.scope.intersection(&user.scopes).intersection(&session.scopes);
+        let scopes = claims
+            .scope
+            .clone()
+            .intersection(&user.scopes)
+            .intersection(&session.scopes);
         Ok(SignedIn {
             user,
             session,
@@ -301,7 +305,7 @@ impl Shild {
             if !matches!(self.standing(&session, claims.generation), Standing::Current) {
                 return Ok(None);
             }
-            let scopes = session.scopes.intersection(&user.scopes);
+            let scopes = session.scopes.clone().intersection(&user.scopes);
             let expires_at = session
                 .expires_at
                 .min(session.last_used_at.after(self.settings.refresh_idle_ttl.duration()));

@@ -8,7 +8,8 @@ use rocket::data::{Data, DataStream, ToByteUnit};
 use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
-use crate::server::{Chunks, body_of};
+use super::passing::Passing;
+use crate::server::Chunks;
 use crate::shild::Shild;
 
 /// The longest body, in bytes.
@@ -72,7 +73,7 @@ enum Source<'r> {
 
 impl<'r> Pieces<'r> {
     pub(crate) fn of(request: &Request<'_>, data: Data<'r>) -> Self {
-        let source = match body_of(request) {
+        let source = match Passing::of(request).take_body() {
             Some(chunks) => Source::Server(chunks),
             // Rocket wants a limit. What bounds this one is that it is read a piece at a time.
             None => Source::Rocket(Box::new(data.open(u64::MAX.bytes()))),

@@ -10,28 +10,25 @@ use rocket::http::{Method, Status};
 use rocket::response::{Responder, Response};
 use rocket::{Catcher, Request};
 
+use super::passing::Passing;
 use crate::bearer::Challenge;
 use crate::error::{Error, Problem};
 use crate::oauth::OAuthError;
 use crate::shild::Shild;
 
-/// Where a guard leaves its reason: Rocket drops the error of a guard before it calls a catcher. With nothing left
-/// here, the catcher answers the status as it is.
-#[derive(Default)]
-struct Refusal(std::sync::OnceLock<Error>);
-
-/// Keeps why a guard refused the request, and gives the status to refuse it with.
+/// Keeps why a guard refused the request, and gives the status to refuse it with. Rocket drops the error of a guard before it
+/// calls a catcher; with nothing kept, the catcher answers the status as it is.
 pub(crate) fn refuse(request: &Request<'_>, error: impl Into<Error>) -> Status {
     let error = error.into();
     let status = Status::new(error.problem().status());
-    let _ = request.local_cache(Refusal::default).0.set(error);
+    let _ = Passing::of(request).refusal.set(error);
     status
 }
 
 /// The challenge that a response of this status must carry because a guard refused the request with it, whoever's
 /// catcher made the response.
 pub(crate) fn challenge(request: &Request<'_>, status: Status) -> Option<String> {
-    let error = request.local_cache(Refusal::default).0.get()?;
+    let error = Passing::of(request).refusal.get()?;
     let challenge = error.challenge.as_ref()?;
     (error.problem().status() == status.code).then(|| challenge.www_authenticate())
 }
@@ -72,7 +69,7 @@ impl Handler for CatchAll {
 }
 
 fn error_of(status: Status, request: &Request<'_>) -> Error {
-    if let Some(error) = request.local_cache(Refusal::default).0.get() {
+    if let Some(error) = Passing::of(request).refusal.get() {
         return error.clone();
     }
     match status.code {

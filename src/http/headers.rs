@@ -7,8 +7,11 @@ use std::sync::LazyLock;
 
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::Error;
 use rocket::http::Header;
 use rocket::{Request, Response};
+
+use super::passing::Passing;
 
 const DEFAULTS: [(&str, &str); 4] = [
     ("x-content-type-options", "nosniff"),
@@ -18,19 +21,11 @@ const DEFAULTS: [(&str, &str); 4] = [
 ];
 
 /// Where an answer's id stands.
-const ID: &str = "x-request-id";
+pub(crate) const ID: &str = "x-request-id";
 
-/// Whether the server adds the headers of this answer.
-struct ByServer(bool);
-
-/// Leaves the headers of the answer to the server, which calls [`add`].
-pub(crate) fn leave_to_server(request: &Request<'_>) {
-    request.local_cache(|| ByServer(true));
-}
-
-/// Sets the headers, unless the server will.
+/// Sets the headers, unless the server will, which calls [`all`].
 pub(super) fn set(request: &Request<'_>, response: &mut Response<'_>, id: &str) {
-    if request.local_cache(|| ByServer(false)).0 {
+    if Passing::of(request).by_server {
         return;
     }
     for (name, value) in DEFAULTS {
@@ -41,15 +36,60 @@ pub(super) fn set(request: &Request<'_>, response: &mut Response<'_>, id: &str) 
     response.set_raw_header(ID, id.to_owned());
 }
 
-/// Adds the headers to those of an answer that is ready but for them.
-pub(crate) fn add(fields: &mut HeaderMap, id: &str) {
-    static READY: LazyLock<[(HeaderName, HeaderValue); 4]> = LazyLock::new(|| {
-        DEFAULTS.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+/// The headers of an answer that the program's own server sends: those that each has, and those that this one has already,
+/// values of the same name one after the other. What was set stays, but for an `id`. Without one it has what was set only.
+///
+/// # Errors
+/// One of them cannot be sent.
+pub(crate) fn all<'a>(set: impl Iterator<Item = Header<'a>>, id: Option<&str>) -> Result<HeaderMap, Error> {
+    // A map is sooner copied than filled.
+    static READY: LazyLock<HeaderMap> = LazyLock::new(|| {
+        let ready = DEFAULTS.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        ready.into_iter().collect()
     });
-    for (name, value) in &*READY {
-        fields.entry(name).or_insert_with(|| value.clone());
+    let mut fields = id.map_or_else(HeaderMap::new, |_| READY.clone());
+    let mut before = None;
+    for field in set {
+        let name = HeaderName::from_bytes(field.name().as_str().as_bytes())?;
+        let value = HeaderValue::from_str(field.value())?;
+        if before.as_ref() == Some(&name) {
+            fields.append(&name, value);
+        } else {
+            fields.insert(&name, value);
+        }
+        before = Some(name);
     }
-    if let Ok(id) = HeaderValue::from_str(id) {
-        fields.insert(HeaderName::from_static(ID), id);
+    if let Some(id) = id {
+        fields.insert(HeaderName::from_static(ID), HeaderValue::from_str(id)?);
+    }
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // H1
+    #[test]
+    fn what_was_set_stays_and_what_was_not_is_added() {
+        let set = [
+            ("Cache-Control", "max-age=60"),
+            ("WWW-Authenticate", "Bearer"),
+            ("WWW-Authenticate", "Basic"),
+            ("X-Request-Id", "forged"),
+        ];
+        let set = set.map(|(name, value)| Header::new(name, value));
+        let fields = all(set.into_iter(), Some("an-id")).unwrap();
+        let values = |name: &str| -> Vec<_> { fields.get_all(name).iter().collect() };
+        assert_eq!(values("cache-control"), ["max-age=60"]);
+        assert_eq!(values("www-authenticate"), ["Bearer", "Basic"]);
+        assert_eq!(values("x-request-id"), ["an-id"]);
+        for (name, value) in &DEFAULTS[..3] {
+            assert_eq!(values(name), [value]);
+        }
+        assert_eq!(all([].into_iter(), Some("an-id")).unwrap().len(), DEFAULTS.len() + 1);
+        assert!(all([].into_iter(), None).unwrap().is_empty());
+        assert!(all([Header::new("X-Name", "a\nb")].into_iter(), Some("an-id")).is_err());
+        assert!(all([].into_iter(), Some("a\nb")).is_err());
     }
 }

@@ -9,16 +9,15 @@ use rocket::request::{FromRequest, Outcome};
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 
+use super::passing::Passing;
 use crate::origin::Origin;
 use crate::shild::Shild;
-
-struct RequestId(String);
 
 /// The id of this request: the one it came with if that is 1–64 of `[A-Za-z0-9._-]`, else a new one
 /// (requirement H13).
 pub(crate) fn request_id<'r>(request: &'r Request<'_>, shild: &Shild) -> &'r str {
     let given = || request.headers().get_one("X-Request-Id");
-    &request.local_cache(|| RequestId(shild.request_ids.of(given()))).0
+    Passing::of(request).id.get_or_init(|| shild.request_ids.of(given()))
 }
 
 /// The address of the client: of the peer, or, where the peer is a trusted proxy, the last address that is not one in

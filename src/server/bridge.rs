@@ -1,19 +1,19 @@
 //! From a request as hyper has it to Rocket's answer, and back.
 //!
 //! The body does not go through Rocket, whose local dispatch wants all of it beforehand: it waits in the request's local cache
-//! for whoever reads it ([`body_of`]).
+//! for whoever reads it ([`Passing::take_body`]).
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Bytes, HttpBody as _, Sender};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use hyper::{Body, Response};
+use hyper::{Body, Response, StatusCode};
 use rocket::http::uri::Origin;
 use rocket::http::{Header, Method};
 use rocket::local::asynchronous::{Client, LocalRequest, LocalResponse};
@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use super::head::Refusal;
 use super::pulse::Busy;
 use crate::error::{Error, Problem};
-use crate::http::origin::request_id;
+use crate::http::passing::Passing;
 use crate::http::{catch, headers};
 use crate::shild::Shild;
 
@@ -83,8 +83,7 @@ pub(super) fn answer(
     let work = async move {
         let _busy = busy;
         let ends = request.headers().contains_key(TRANSFER_ENCODING) || Refusal::behind(&request).is_some();
-        let request = to_rocket(&client, peer, late, request);
-        let id = leave_headers(&client, &request);
+        let (request, id) = to_rocket(&client, peer, late, request);
         send(request.dispatch().await, id.as_deref(), ends, patience, sender).await;
     };
     Answering {
@@ -93,34 +92,37 @@ pub(super) fn answer(
     }
 }
 
-/// The request as Rocket has it.
-fn to_rocket(client: &Client, peer: SocketAddr, late: bool, request: Request) -> LocalRequest<'_> {
+/// The request as Rocket has it, and its id, which [`send`] adds to the answer with the other headers that each has.
+fn to_rocket(client: &Client, peer: SocketAddr, late: bool, request: Request) -> (LocalRequest<'_>, Option<String>) {
     let (target, refused) = match read(&request) {
         Ok(target) => (target, None),
         Err(error) => ((Method::Get, Origin::path_only(NOWHERE)), Some(error)),
     };
     let (method, uri) = target;
     let mut local = client.req(method, uri).remote(peer);
+    let shild = client.rocket().state::<Shild>();
+    let id = shild.map(|shild| shild.request_ids.of(given_id(&request)));
     for (name, value) in request.headers() {
         // As Rocket has it: a value that is not UTF-8 is none.
         if let Ok(value) = std::str::from_utf8(value.as_bytes()) {
             local.add_header(Header::new(name.as_str().to_owned(), value.to_owned()));
         }
     }
+    let body = refused.is_none().then(|| Chunks {
+        body: request.into_body(),
+        late,
+    });
+    Passing::begin(&local, id.clone(), body);
     if let Some(error) = refused {
         catch::refuse(&local, error);
-    } else {
-        let body = request.into_body();
-        local.local_cache(|| Waiting(Mutex::new(Some(Chunks { body, late }))));
     }
-    local
+    (local, id)
 }
 
-/// Has the headers that every answer carries left to [`send`]; the id that is to be among them.
-fn leave_headers(client: &Client, request: &LocalRequest<'_>) -> Option<String> {
-    let shild = client.rocket().state::<Shild>()?;
-    headers::leave_to_server(request.inner());
-    Some(request_id(request.inner(), shild).to_owned())
+/// The id that the request came with.
+fn given_id(request: &Request) -> Option<&str> {
+    let mut given = request.headers().get_all(headers::ID).iter();
+    given.find_map(|id| std::str::from_utf8(id.as_bytes()).ok())
 }
 
 /// Method and target.
@@ -148,18 +150,19 @@ async fn send(
     patience: Duration,
     head: oneshot::Sender<Response<Body>>,
 ) {
-    let mut response = Response::builder().status(answer.status().code);
-    for field in answer.headers().iter() {
-        response = response.header(field.name().as_str(), field.value().as_bytes());
-    }
-    if let (Some(fields), Some(id)) = (response.headers_mut(), id) {
-        headers::add(fields, id);
-    }
+    let Ok(fields) = headers::all(answer.headers().iter(), id) else {
+        return tracing::error!("an answer has a header that cannot be sent");
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::from_u16(answer.status().code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.headers_mut() = fields;
     if ends {
-        response = response.header(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let len = answer.body().preset_size();
-    let (rest, body) = match len {
+    let rest = match len {
         Some(len) if len <= PIECE => {
             let mut all = Vec::with_capacity(len);
             if answer.read_to_end(&mut all).await.is_err() {
@@ -167,20 +170,19 @@ async fn send(
             }
             if all.len() < len {
                 // The answer to HEAD.
-                response = response.header(CONTENT_LENGTH, len);
+                response.headers_mut().insert(CONTENT_LENGTH, len.into());
             }
-            (None, Body::from(all))
+            *response.body_mut() = all.into();
+            None
         }
         _ => {
             if let Some(len) = len {
-                response = response.header(CONTENT_LENGTH, len);
+                response.headers_mut().insert(CONTENT_LENGTH, len.into());
             }
             let (sender, body) = Body::channel();
-            (Some(sender), body)
+            *response.body_mut() = body;
+            Some(sender)
         }
-    };
-    let Ok(response) = response.body(body) else {
-        return tracing::error!("an answer has a header that cannot be sent");
     };
     if head.send(response).is_ok()
         && let Some(sender) = rest
@@ -204,15 +206,6 @@ async fn stream(mut answer: LocalResponse<'_>, mut body: Sender, patience: Durat
             Err(_) => return body.abort(),
         }
     }
-}
-
-/// A body that nobody has read yet.
-struct Waiting(Mutex<Option<Chunks>>);
-
-/// The body of a request that this server has taken, for whoever asks first. `None`: it is in Rocket's hands.
-pub(crate) fn body_of(request: &rocket::Request<'_>) -> Option<Chunks> {
-    let waiting = request.local_cache(|| Waiting(Mutex::new(None)));
-    waiting.0.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// A body, piece by piece.

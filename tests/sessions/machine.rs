@@ -179,7 +179,13 @@ impl Model {
             .any(|key| key.kid == token.kid && key.retires_at.is_none_or(|end| now < end));
         let good = self.is_live(token.session, now) && has_key && now < token.expires_at.after(SKEW);
         let user = &self.users[session.user];
-        good.then(|| token.scopes.intersection(&user.scopes).intersection(&session.scopes))
+        good.then(|| {
+            token
+                .scopes
+                .clone()
+                .intersection(&user.scopes)
+                .intersection(&session.scopes)
+        })
     }
 
     /// The status that a route of the user's own account answers to this token; 204 where it does what it is there for.
@@ -476,7 +482,7 @@ impl World {
             model.replays += 1;
             return;
         }
-        let Some(granted) = granted(scope, &was.scopes.intersection(&model.users[was.user].scopes)) else {
+        let Some(granted) = granted(scope, &was.scopes.clone().intersection(&model.users[was.user].scopes)) else {
             assert_eq!(answer, refused("invalid_scope"));
             return;
         };
