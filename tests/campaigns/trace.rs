@@ -202,10 +202,13 @@ impl Disk {
                 self.files.push(Content::default());
                 let file = self.files.len() - 1;
                 self.inodes.insert(*inode, file);
+                // A directory that was removed may have had the same number.
+                self.directories.remove(inode);
                 self.name(path, Some(Node::File(file)), None);
             }
             Event::Mkdir { path, inode } => {
                 self.directories.insert(*inode, path.clone());
+                self.inodes.remove(inode);
                 // The root is there, whoever made it.
                 if !path.is_empty() {
                     self.name(path, Some(Node::Directory), None);
