@@ -36,14 +36,19 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether there is room in `dir` to begin with: bytes are put on disk, in a file without a name.
+/// Whether there is room in `dir` to begin with, and it can be used: bytes are put on disk, in a file without a name.
 pub(crate) fn try_room(dir: &Path) -> io::Result<()> {
+    take_room(dir)?.sync_all()
+}
+
+/// Takes room in `dir`, until what this gives is dropped.
+pub(crate) fn take_room(dir: &Path) -> io::Result<File> {
     let mut file = tempfile::tempfile_in(dir)?;
     let piece = [0xA5; 4096];
     for _ in 0..256 {
         file.write_all(&piece)?;
     }
-    file.sync_all()
+    Ok(file)
 }
 
 /// Whether somebody has the file locked.

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::files::{make_private, sync_all, sync_dir, try_room};
+use super::files::{make_private, sync_all, sync_dir, take_room};
 
 /// The copy of the files of one database.
 pub(super) struct Spare {
@@ -33,9 +33,9 @@ impl Spare {
     /// One of them cannot be read. Nothing has been changed.
     pub(super) fn of(home: &Path) -> io::Result<Option<Self>> {
         let spare = Self::beside(home);
-        let there = copy_all(home, Some(&spare.copy)).and_then(|()| try_room(home));
+        let there = copy_all(home, Some(&spare.copy)).and_then(|()| take_room(home));
         match there {
-            Ok(()) => Ok(Some(spare)),
+            Ok(_) => Ok(Some(spare)),
             Err(error) => {
                 spare.discard();
                 let full = matches!(
