@@ -87,6 +87,8 @@ mod tests {
         for (name, value) in &DEFAULTS[..3] {
             assert_eq!(values(name), [value]);
         }
+        let letters = all([Header::new("X-Name", "Zo\u{eb}")].into_iter(), None).unwrap();
+        assert_eq!(letters["x-name"], "Zo\u{eb}".as_bytes());
         assert_eq!(all([].into_iter(), Some("an-id")).unwrap().len(), DEFAULTS.len() + 1);
         assert!(all([].into_iter(), None).unwrap().is_empty());
         assert!(all([Header::new("X-Name", "a\nb")].into_iter(), Some("an-id")).is_err());
