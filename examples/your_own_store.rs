@@ -23,12 +23,12 @@ macro_rules! store {
 }
 
 store! {
-    UserStore { change create(user: &UserRecord, events: &[AuditEvent]) -> (); read find(id: UserId) -> Option<UserRecord>;
-        read find_by_username(name: &Username) -> Option<UserRecord>; change delete(id: UserId, expected: u64, events: &[AuditEvent]) -> ();
+    UserStore { change create(user: &UserRecord, events: &[AuditEvent]) -> (); read find(id: UserId) -> Option<Arc<UserRecord>>;
+        read find_by_username(name: &Username) -> Option<Arc<UserRecord>>; change delete(id: UserId, expected: u64, events: &[AuditEvent]) -> ();
         read list(after: Option<UserId>, limit: usize) -> Vec<UserRecord>; change replace(user: &UserRecord, expected: u64, events: &[AuditEvent]) -> ();
         read list_by_username(prefix: &str, after: Option<&str>, limit: usize) -> Vec<UserRecord>; }
     SessionStore { change open_session(session: &SessionRecord, events: &[AuditEvent]) -> (); change end_session(user: UserId, id: SessionId, events: &[AuditEvent]) -> bool;
-        read find_session(user: UserId, id: SessionId) -> Option<SessionRecord>;
+        read find_session(user: UserId, id: SessionId) -> Option<Arc<SessionRecord>>;
         read list_sessions(user: UserId, after: Option<SessionId>, limit: usize) -> Vec<SessionRecord>;
         read scan_sessions(after: Option<(UserId, SessionId)>, limit: usize) -> Vec<SessionRecord>;
         change replace_session(session: &SessionRecord, expected: u32) -> ();

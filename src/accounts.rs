@@ -1,6 +1,7 @@
 //! Register, and sign in.
 
 use std::slice;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -87,7 +88,7 @@ impl Shild {
             Err(_) => None,
         };
         let subject = found.as_ref().map(|user| user.id);
-        let verdict = self.check_password(found.as_ref(), asked.password).await?;
+        let verdict = self.check_password(found.as_deref(), asked.password).await?;
         let Some(user) = self.judge(found, &verdict, origin).await? else {
             self.audit_failed_sign_in(Actor::Anonymous, subject, origin).await;
             return Err(OAuthError::invalid_grant());
@@ -132,10 +133,10 @@ impl Shild {
     /// failure or clears the count.
     async fn judge(
         &self,
-        found: Option<UserRecord>,
+        found: Option<Arc<UserRecord>>,
         verdict: &Verdict,
         origin: &Origin,
-    ) -> Result<Option<UserRecord>, Error> {
+    ) -> Result<Option<Arc<UserRecord>>, Error> {
         let Some(user) = found else { return Ok(None) };
         let right = *verdict != Verdict::Wrong;
         let admitted = self.count_attempt(user.id, right, origin).await?;

@@ -93,7 +93,8 @@ pub struct Settings {
     /// 1,000,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_queue: Option<usize>,
-    /// Memory that the store on disk may use for cached pages, in bytes. Default 8 MiB; 1 MiB to 64 GiB.
+    /// Memory that the store on disk may use for what was read lately, in bytes: a quarter for users and sessions, the rest for
+    /// pages. Default 8 MiB; 1 MiB to 64 GiB.
     pub cache_capacity: ByteSize,
     /// How often a snapshot of the store is taken, if anything has changed; one more at the end. Default 1 hour; 0 seconds
     /// (none) to 30 days.

@@ -121,10 +121,6 @@ impl<S> Deref for Scoped<S> {
 
 /// Somebody signed in, or nobody; a bad token is refused as everywhere.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once a request, and the large one is the usual one"
-)]
 pub enum MaybeUser {
     /// The request came with a live token.
     SignedIn(CurrentUser),

@@ -28,9 +28,9 @@ use crate::users::mine;
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     /// The user as it is now.
-    pub user: UserRecord,
+    pub user: Arc<UserRecord>,
     /// The session as it is now.
-    pub session: SessionRecord,
+    pub session: Arc<SessionRecord>,
     /// What the token carries and the user still has.
     pub scopes: Scopes,
     /// What the token says, and which key says so.
@@ -70,8 +70,8 @@ enum Standing {
 pub(crate) enum Active {
     Access(SignedIn),
     Refresh {
-        user: UserRecord,
-        session: SessionRecord,
+        user: Arc<UserRecord>,
+        session: Arc<SessionRecord>,
         scopes: Scopes,
         expires_at: Timestamp,
     },
@@ -180,7 +180,7 @@ impl Shild {
                 generation: session.generation + 1,
                 last_used_at: now,
                 rotated_at: now,
-                ..session.clone()
+                ..SessionRecord::clone(&session)
             };
             match self.store.replace_session(&rotated, session.revision).await {
                 Ok(()) => return self.issue(&rotated, &granted),
@@ -219,7 +219,7 @@ impl Shild {
         &self,
         user_id: UserId,
         session_id: SessionId,
-    ) -> Result<Option<(UserRecord, SessionRecord)>, StoreError> {
+    ) -> Result<Option<(Arc<UserRecord>, Arc<SessionRecord>)>, StoreError> {
         let Some(session) = self.store.find_session(user_id, session_id).await? else {
             return Ok(None);
         };

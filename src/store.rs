@@ -13,6 +13,7 @@
 //! - **Linearizable.** What was acknowledged is seen by every call that begins later.
 //! - **Absence is `None`, damage is not absence.** A record that cannot be read is
 //!   [`StoreError::Corrupt`].
+//! - What is found is shared, so that a store may hand out again what it has in memory.
 //! - Nothing but a [`Snapshot`] is borrowed or held open between two calls, so a database server can be behind it.
 //!
 //! [`conformance`] is the contract as a test suite that any store can be held to.
@@ -27,6 +28,7 @@ mod snapshot;
 mod verify;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -104,13 +106,13 @@ pub trait UserStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Unavailable`].
-    async fn find(&self, id: UserId) -> Result<Option<UserRecord>, StoreError>;
+    async fn find(&self, id: UserId) -> Result<Option<Arc<UserRecord>>, StoreError>;
 
     /// The user with this name.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], also when the name leads to no user; [`StoreError::Unavailable`].
-    async fn find_by_username(&self, name: &Username) -> Result<Option<UserRecord>, StoreError>;
+    async fn find_by_username(&self, name: &Username) -> Result<Option<Arc<UserRecord>>, StoreError>;
 
     /// At most `limit` (clamped to 1..=[`MAX_PAGE`]) users with an id greater than `after`, in order of id.
     ///
@@ -162,7 +164,7 @@ pub trait SessionStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Unavailable`].
-    async fn find_session(&self, user: UserId, id: SessionId) -> Result<Option<SessionRecord>, StoreError>;
+    async fn find_session(&self, user: UserId, id: SessionId) -> Result<Option<Arc<SessionRecord>>, StoreError>;
 
     /// At most `limit` (clamped to 1..=[`MAX_PAGE`]) sessions of this user with an id greater than `after`,
     /// in order of id, whether alive or not.

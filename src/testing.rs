@@ -219,7 +219,7 @@ impl TestServer {
                     .create(&user, &[])
                     .await
                     .expect("no other name looks like it");
-                user
+                Arc::new(user)
             }
             Some(user) if scopes.is_subset(&user.scopes) => user,
             Some(user) => {
@@ -227,11 +227,11 @@ impl TestServer {
                 let widened = UserRecord {
                     scopes: all,
                     version: user.version + 1,
-                    ..user.clone()
+                    ..UserRecord::clone(&user)
                 };
                 let replaced = shild.store().replace(&widened, user.version, &[]).await;
                 replaced.expect("nobody else changes the user meanwhile");
-                widened
+                Arc::new(widened)
             }
         };
         let token = shild.open_session(&user, scopes, None, &Origin::default()).await;

@@ -1,6 +1,7 @@
 //! Changes to accounts: by whom they are of, and by administrators.
 
 use std::slice;
+use std::sync::Arc;
 
 use crate::audit::{Actor, AuditEvent, AuditKind};
 use crate::bearer::Challenge;
@@ -42,7 +43,7 @@ impl Shild {
     ///
     /// # Errors
     /// [`Problem::NotFound`], [`Problem::Unavailable`].
-    pub(crate) async fn read_user(&self, id: UserId) -> Result<UserRecord, Error> {
+    pub(crate) async fn read_user(&self, id: UserId) -> Result<Arc<UserRecord>, Error> {
         self.store.find(id).await?.ok_or_else(gone)
     }
 
@@ -287,7 +288,7 @@ impl Shild {
         };
         let found = self.store.find(token.user_id()).await?;
         let subject = found.as_ref().map(|user| user.id);
-        let Some(user) = found.filter(&good) else {
+        let Some(user) = found.filter(|user| good(user)) else {
             self.audit_failed_reset(subject, origin).await;
             return Err(void());
         };
@@ -358,9 +359,9 @@ impl Shild {
                 version: old.version,
                 updated_at: old.updated_at,
                 ..new.clone()
-            } == old;
+            } == *old;
             if same {
-                return Ok(old);
+                return Ok(Arc::unwrap_or_clone(old));
             }
             let events = events(&old, &new);
             match self.store.replace(&new, old.version, &events).await {

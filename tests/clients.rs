@@ -11,6 +11,7 @@ mod verify_elsewhere;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
 use server::{PASSWORD, Server, member, run, shild};
@@ -129,7 +130,8 @@ fn give_scope(data_dir: PathBuf, id: UserId, scope: &str) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let shild = shild::Shild::builder(settings).build().await.expect("it opens");
-        let mut user = shild.store().find(id).await.unwrap().expect("the user is there");
+        let found = shild.store().find(id).await.unwrap();
+        let mut user = Arc::unwrap_or_clone(found.expect("the user is there"));
         let expected = user.version;
         user.scopes = Scopes::parse(scope).expect("a scope");
         user.version += 1;

@@ -120,7 +120,11 @@ mod redb_contract {
                 Err(error) => assert!(matches!(error, OpenError::Damaged { .. }), "{what}: {error}"),
                 Ok(store) => {
                     for user in &users {
-                        assert_eq!(block_on(store.find(user.id)), Ok(Some(user.clone())), "{what}");
+                        assert_eq!(
+                            block_on(store.find(user.id)),
+                            Ok(Some(Arc::new(user.clone()))),
+                            "{what}"
+                        );
                     }
                 }
             }
@@ -454,7 +458,7 @@ fn damaged_files_are_an_error_or_the_truth_but_never_a_panic_or_a_lie() {
                 Ok(store) => {
                     for expected in [user(1, "juliet"), user(2, "romeo")] {
                         let found = block_on(store.find_by_username(&expected.username));
-                        assert_eq!(found, Ok(Some(expected)), "{} {what}", file.display());
+                        assert_eq!(found, Ok(Some(Arc::new(expected))), "{} {what}", file.display());
                     }
                 }
             }

@@ -73,8 +73,8 @@ impl SnapshotStore for Metered {
 
 passed_on! {
     UserStore {
-        read find(id: UserId) -> Option<UserRecord>;
-        read find_by_username(name: &Username) -> Option<UserRecord>;
+        read find(id: UserId) -> Option<Arc<UserRecord>>;
+        read find_by_username(name: &Username) -> Option<Arc<UserRecord>>;
         read list(after: Option<UserId>, limit: usize) -> Vec<UserRecord>;
         read list_by_username(prefix: &str, after: Option<&str>, limit: usize) -> Vec<UserRecord>;
         change create(user: &UserRecord, events: &[AuditEvent]) -> ();
@@ -82,7 +82,7 @@ passed_on! {
         change delete(id: UserId, expected: u64, events: &[AuditEvent]) -> ();
     }
     SessionStore {
-        read find_session(user: UserId, id: SessionId) -> Option<SessionRecord>;
+        read find_session(user: UserId, id: SessionId) -> Option<Arc<SessionRecord>>;
         read list_sessions(user: UserId, after: Option<SessionId>, limit: usize) -> Vec<SessionRecord>;
         read scan_sessions(after: Option<(UserId, SessionId)>, limit: usize) -> Vec<SessionRecord>;
         change open_session(session: &SessionRecord, events: &[AuditEvent]) -> ();

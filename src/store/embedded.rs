@@ -1,7 +1,8 @@
 //! Stores on disk, each by an embedded database.
 //!
 //! `engine` says what a database has to do, and does it with each; all else is the same for all of them: `open` is the way in,
-//! `writer` makes changes durable, `change` is what may follow what, `record` notices damage, `verify` looks at everything.
+//! `writer` makes changes durable, `change` is what may follow what, `record` notices damage, `recent` is what was read lately,
+//! `verify` looks at everything.
 //!
 //! | tree | key | value |
 //! |---|---|---|
@@ -22,6 +23,7 @@ mod faulty;
 pub(crate) mod files;
 mod mark;
 mod open;
+mod recent;
 mod record;
 mod rest;
 mod slot;
@@ -197,11 +199,11 @@ impl<E: Engine> UserStore for EmbeddedStore<E> {
         self.writer.submit(change, events).await.map(drop)
     }
 
-    async fn find(&self, id: UserId) -> Result<Option<UserRecord>, StoreError> {
-        self.database.get(Tree::Users, id.as_bytes())
+    async fn find(&self, id: UserId) -> Result<Option<Arc<UserRecord>>, StoreError> {
+        self.database.user(id)
     }
 
-    async fn find_by_username(&self, name: &Username) -> Result<Option<UserRecord>, StoreError> {
+    async fn find_by_username(&self, name: &Username) -> Result<Option<Arc<UserRecord>>, StoreError> {
         self.database.user_by_name(name.as_str())
     }
 
@@ -238,7 +240,7 @@ impl<E: Engine> UserStore for EmbeddedStore<E> {
                 let names = names_after(database, &prefix, after.as_deref(), limit - users.len())?;
                 for name in &names {
                     // None: renamed or deleted since the name was read.
-                    users.extend(database.user_by_name(name)?);
+                    users.extend(database.user_by_name(name)?.map(Arc::unwrap_or_clone));
                 }
                 match names.into_iter().next_back() {
                     Some(last) if users.len() < limit => after = Some(last.into_bytes()),
@@ -271,8 +273,8 @@ impl<E: Engine> SessionStore for EmbeddedStore<E> {
         self.writer.submit(change, events).await.map(drop)
     }
 
-    async fn find_session(&self, user: UserId, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        self.database.get(Tree::Sessions, &session_key(user, id))
+    async fn find_session(&self, user: UserId, id: SessionId) -> Result<Option<Arc<SessionRecord>>, StoreError> {
+        self.database.session(user, id)
     }
 
     async fn list_sessions(

@@ -1,9 +1,10 @@
 //! Everything in memory: for tests and for trying things out.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec;
 
 use async_trait::async_trait;
@@ -28,10 +29,10 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct State {
     closed: bool,
-    users: BTreeMap<UserId, UserRecord>,
+    users: BTreeMap<UserId, Arc<UserRecord>>,
     usernames: BTreeMap<String, UserId>,
     skeletons: BTreeMap<String, UserId>,
-    sessions: BTreeMap<(UserId, SessionId), SessionRecord>,
+    sessions: BTreeMap<(UserId, SessionId), Arc<SessionRecord>>,
     failures: BTreeMap<UserId, Failures>,
     keys: Option<KeyringRecord>,
     events: BTreeMap<EventId, AuditEvent>,
@@ -65,6 +66,7 @@ impl State {
     fn current(&self, id: UserId, expected: u64) -> Result<&UserRecord, StoreError> {
         self.users
             .get(&id)
+            .map(|user| &**user)
             .filter(|user| user.version == expected)
             .ok_or(StoreError::Stale)
     }
@@ -146,7 +148,7 @@ impl State {
     fn put_user(&mut self, user: &UserRecord) {
         self.usernames.insert(user.username.as_str().to_owned(), user.id);
         self.skeletons.insert(user.username.skeleton(), user.id);
-        self.users.insert(user.id, user.clone());
+        self.users.insert(user.id, Arc::new(user.clone()));
     }
 
     fn remove_user(&mut self, id: UserId) {
@@ -187,11 +189,11 @@ impl UserStore for MemoryStore {
         Ok(())
     }
 
-    async fn find(&self, id: UserId) -> Result<Option<UserRecord>, StoreError> {
+    async fn find(&self, id: UserId) -> Result<Option<Arc<UserRecord>>, StoreError> {
         Ok(self.read().users.get(&id).cloned())
     }
 
-    async fn find_by_username(&self, name: &Username) -> Result<Option<UserRecord>, StoreError> {
+    async fn find_by_username(&self, name: &Username) -> Result<Option<Arc<UserRecord>>, StoreError> {
         let state = self.read();
         Ok(state
             .usernames
@@ -206,7 +208,7 @@ impl UserStore for MemoryStore {
             .users
             .range(past(after))
             .take(page_len(limit))
-            .map(|(_, user)| user.clone())
+            .map(|(_, user)| UserRecord::clone(user))
             .collect())
     }
 
@@ -226,7 +228,7 @@ impl UserStore for MemoryStore {
             .take_while(|(name, _)| name.starts_with(prefix))
             .filter_map(|(_, id)| state.users.get(id))
             .take(page_len(limit))
-            .cloned()
+            .map(|user| UserRecord::clone(user))
             .collect())
     }
 
@@ -263,12 +265,12 @@ impl SessionStore for MemoryStore {
             return Err(StoreError::Conflict(Conflict::Id));
         }
         state.check_events(events)?;
-        state.sessions.insert(key, session.clone());
+        state.sessions.insert(key, Arc::new(session.clone()));
         state.put_events(events);
         Ok(())
     }
 
-    async fn find_session(&self, user: UserId, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
+    async fn find_session(&self, user: UserId, id: SessionId) -> Result<Option<Arc<SessionRecord>>, StoreError> {
         Ok(self.read().sessions.get(&(user, id)).cloned())
     }
 
@@ -286,7 +288,7 @@ impl SessionStore for MemoryStore {
             .range((start, Bound::Unbounded))
             .take_while(|((owner, _), _)| *owner == user)
             .take(page_len(limit))
-            .map(|(_, session)| session.clone())
+            .map(|(_, session)| SessionRecord::clone(session))
             .collect())
     }
 
@@ -300,7 +302,7 @@ impl SessionStore for MemoryStore {
             .sessions
             .range(past(after))
             .take(page_len(limit))
-            .map(|(_, session)| session.clone())
+            .map(|(_, session)| SessionRecord::clone(session))
             .collect())
     }
 
@@ -308,7 +310,7 @@ impl SessionStore for MemoryStore {
         let mut state = self.write()?;
         match state.sessions.get_mut(&(session.user_id, session.id)) {
             Some(old) if old.revision == expected => {
-                old.clone_from(session);
+                *old = Arc::new(session.clone());
                 Ok(())
             }
             _ => Err(StoreError::Stale),
@@ -447,9 +449,13 @@ struct MemorySnapshot {
 }
 
 /// Copies of these records, or none of them.
-fn copies<K, T: Clone>(records: &BTreeMap<K, T>, wanted: bool) -> vec::IntoIter<T> {
+fn copies<K, T: Clone>(records: &BTreeMap<K, impl Borrow<T>>, wanted: bool) -> vec::IntoIter<T> {
     let wanted = if wanted { usize::MAX } else { 0 };
-    let copies: Vec<T> = records.values().take(wanted).cloned().collect();
+    let copies: Vec<T> = records
+        .values()
+        .take(wanted)
+        .map(|record| record.borrow().clone())
+        .collect();
     copies.into_iter()
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use schemars::r#gen::SchemaGenerator;
 use schemars::schema::Schema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The most characters one scope may have [own].
 pub(super) const MAX_SCOPE_LEN: u8 = 64;
@@ -90,16 +91,15 @@ impl JsonSchema for Scope {
     }
 }
 
-/// A set of scopes, in alphabetical order, at most 32 of them.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize)]
-#[serde(transparent)]
-pub struct Scopes(BTreeSet<Scope>);
+/// A set of scopes, in alphabetical order, at most 32 of them. A clone of it is the same set, and costs next to nothing.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Scopes(Arc<[Scope]>);
 
 impl Scopes {
     /// The scopes of a user who has just registered: `user`.
     #[must_use]
     pub fn registered() -> Self {
-        Self(BTreeSet::from([Scope(Scope::USER.to_owned())]))
+        Self(Arc::new([Scope(Scope::USER.to_owned())]))
     }
 
     /// Reads a space-separated list (RFC 6749 §3.3): `scope-token *( SP scope-token )`.
@@ -117,13 +117,13 @@ impl Scopes {
     /// Whether `scope` is one of them.
     #[must_use]
     pub fn contains(&self, scope: &str) -> bool {
-        self.0.contains(scope)
+        self.0.iter().any(|one| one.as_str() == scope)
     }
 
     /// Whether all of these are in `other`.
     #[must_use]
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.0.is_subset(&other.0)
+        Arc::ptr_eq(&self.0, &other.0) || self.iter().all(|scope| other.contains(scope.as_str()))
     }
 
     /// Those that are in both.
@@ -133,7 +133,8 @@ impl Scopes {
         if self.is_subset(other) {
             return self;
         }
-        Self(self.0.intersection(&other.0).cloned().collect())
+        let both = self.iter().filter(|scope| other.contains(scope.as_str()));
+        Self(both.cloned().collect())
     }
 
     /// Whether there is none.
@@ -146,6 +147,11 @@ impl Scopes {
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
         self.0.iter()
     }
+
+    /// Roughly how many bytes of memory it takes besides itself.
+    pub(crate) fn bytes(&self) -> usize {
+        self.iter().map(|scope| size_of::<Scope>() + scope.0.len()).sum()
+    }
 }
 
 impl TryFrom<BTreeSet<Scope>> for Scopes {
@@ -155,8 +161,14 @@ impl TryFrom<BTreeSet<Scope>> for Scopes {
         if set.len() > usize::from(MAX_SCOPES) {
             Err(InvalidScope)
         } else {
-            Ok(Self(set))
+            Ok(Self(set.into_iter().collect()))
         }
+    }
+}
+
+impl Serialize for Scopes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.as_ref().serialize(serializer)
     }
 }
 

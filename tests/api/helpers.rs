@@ -156,7 +156,7 @@ impl App {
     pub(crate) async fn record(&self, name: &str) -> UserRecord {
         let store: &dyn Store = &*self.store;
         let found = store.find_by_username(&username(name)).await.expect("it can be read");
-        found.unwrap_or_else(|| panic!("there is a user {name}"))
+        Arc::unwrap_or_clone(found.unwrap_or_else(|| panic!("there is a user {name}")))
     }
 
     /// Changes a user behind shild's back, as an administrator would.

@@ -307,7 +307,7 @@ async fn a_public_client_may_name_itself_in_any_one_way() {
     let app = with_alice().await;
     let client_of = async |answer: Answer| {
         let token = answer.expect(200).text_at("access_token");
-        app.shild.authenticate(&token).await.unwrap().session.client_id
+        app.shild.authenticate(&token).await.unwrap().session.client_id.clone()
     };
     assert_eq!(client_of(posted(&app, FORM).await).await, None);
     assert_eq!(

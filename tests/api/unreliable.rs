@@ -45,8 +45,8 @@ macro_rules! while_it_lasts {
 while_it_lasts! {
     UserStore {
         fn create(user: &UserRecord, events: &[AuditEvent]) -> ();
-        fn find(id: UserId) -> Option<UserRecord>;
-        fn find_by_username(name: &Username) -> Option<UserRecord>;
+        fn find(id: UserId) -> Option<Arc<UserRecord>>;
+        fn find_by_username(name: &Username) -> Option<Arc<UserRecord>>;
         fn list(after: Option<UserId>, limit: usize) -> Vec<UserRecord>;
         fn list_by_username(prefix: &str, after: Option<&str>, limit: usize) -> Vec<UserRecord>;
         fn replace(user: &UserRecord, expected: u64, events: &[AuditEvent]) -> ();
@@ -54,7 +54,7 @@ while_it_lasts! {
     }
     SessionStore {
         fn open_session(session: &SessionRecord, events: &[AuditEvent]) -> ();
-        fn find_session(user: UserId, id: SessionId) -> Option<SessionRecord>;
+        fn find_session(user: UserId, id: SessionId) -> Option<Arc<SessionRecord>>;
         fn list_sessions(user: UserId, after: Option<SessionId>, limit: usize) -> Vec<SessionRecord>;
         fn scan_sessions(after: Option<(UserId, SessionId)>, limit: usize) -> Vec<SessionRecord>;
         fn replace_session(session: &SessionRecord, expected: u32) -> ();

@@ -155,7 +155,7 @@ impl App {
 
     pub(crate) async fn user(&self, id: UserId) -> UserRecord {
         let found = self.shild.store().find(id).await.expect("the store can be read");
-        found.expect("the user is there")
+        Arc::unwrap_or_clone(found.expect("the user is there"))
     }
 
     /// Changes a user as an administrator does.

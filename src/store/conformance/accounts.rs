@@ -37,8 +37,11 @@ pub async fn what_is_created_is_found(subject: &dyn Subject) {
     assert_eq!(store.find_by_username(&juliet.username).await, Ok(None));
 
     assert_eq!(store.create(&juliet, &[]).await, Ok(()));
-    assert_eq!(store.find(juliet.id).await, Ok(Some(juliet.clone())));
-    assert_eq!(store.find_by_username(&juliet.username).await, Ok(Some(juliet)));
+    assert_eq!(store.find(juliet.id).await, Ok(Some(Arc::new(juliet.clone()))));
+    assert_eq!(
+        store.find_by_username(&juliet.username).await,
+        Ok(Some(Arc::new(juliet)))
+    );
     assert_eq!(store.find(user_id(2)).await, Ok(None));
     assert_eq!(store.find_by_username(&name("julie")).await, Ok(None));
 }
@@ -82,8 +85,11 @@ pub async fn a_renamed_user_is_found_by_the_new_name_only(subject: &dyn Subject)
     assert_eq!(store.create(&old, &[]).await, Ok(()));
     assert_eq!(store.replace(&new, 1, &[]).await, Ok(()));
     assert_eq!(store.find_by_username(&old.username).await, Ok(None));
-    assert_eq!(store.find_by_username(&new.username).await, Ok(Some(new.clone())));
-    assert_eq!(store.find(new.id).await, Ok(Some(new)));
+    assert_eq!(
+        store.find_by_username(&new.username).await,
+        Ok(Some(Arc::new(new.clone())))
+    );
+    assert_eq!(store.find(new.id).await, Ok(Some(Arc::new(new))));
 
     assert_eq!(
         store.create(&user(2, "juliet"), &[]).await,
@@ -105,8 +111,14 @@ pub async fn a_refused_rename_changes_nothing(subject: &dyn Subject) {
             Err(StoreError::Conflict(conflict))
         );
     }
-    assert_eq!(store.find_by_username(&juliet.username).await, Ok(Some(juliet.clone())));
-    assert_eq!(store.find_by_username(&other.username).await, Ok(Some(other.clone())));
+    assert_eq!(
+        store.find_by_username(&juliet.username).await,
+        Ok(Some(Arc::new(juliet.clone())))
+    );
+    assert_eq!(
+        store.find_by_username(&other.username).await,
+        Ok(Some(Arc::new(other.clone())))
+    );
     assert_eq!(store.list(None, 10).await, Ok(vec![juliet, other]));
 }
 
@@ -117,7 +129,7 @@ pub async fn a_user_may_take_a_name_that_looks_like_its_own(subject: &dyn Subjec
     let new = next(&old, |user| user.username = name("paypall"));
     assert_eq!(store.create(&old, &[]).await, Ok(()));
     assert_eq!(store.replace(&new, 1, &[]).await, Ok(()));
-    assert_eq!(store.find_by_username(&new.username).await, Ok(Some(new)));
+    assert_eq!(store.find_by_username(&new.username).await, Ok(Some(Arc::new(new))));
     assert_eq!(store.find_by_username(&old.username).await, Ok(None));
     assert_eq!(
         store.create(&user(2, "paypal1"), &[]).await,
@@ -136,7 +148,7 @@ pub async fn replacing_needs_the_current_version(subject: &dyn Subject) {
     assert_eq!(store.replace(&second, 1, &[]).await, Ok(()));
     let third = next(&second, |user| user.username = name("romeo"));
     assert_eq!(store.replace(&third, 1, &[]).await, Err(StoreError::Stale));
-    assert_eq!(store.find(first.id).await, Ok(Some(second)));
+    assert_eq!(store.find(first.id).await, Ok(Some(Arc::new(second))));
     assert_eq!(store.find_by_username(&third.username).await, Ok(None));
 }
 
@@ -153,7 +165,10 @@ pub async fn a_deleted_user_is_gone_and_its_name_is_free(subject: &dyn Subject) 
 
     let second = user(2, "juliet");
     assert_eq!(store.create(&second, &[]).await, Ok(()));
-    assert_eq!(store.find_by_username(&first.username).await, Ok(Some(second)));
+    assert_eq!(
+        store.find_by_username(&first.username).await,
+        Ok(Some(Arc::new(second)))
+    );
     assert_eq!(store.find(first.id).await, Ok(None));
 }
 
@@ -164,7 +179,7 @@ pub async fn deleting_needs_the_current_version(subject: &dyn Subject) {
     assert_eq!(store.delete(juliet.id, 1, &[]).await, Err(StoreError::Stale));
     assert_eq!(store.create(&juliet, &[]).await, Ok(()));
     assert_eq!(store.delete(juliet.id, 2, &[]).await, Err(StoreError::Stale));
-    assert_eq!(store.find(juliet.id).await, Ok(Some(juliet)));
+    assert_eq!(store.find(juliet.id).await, Ok(Some(Arc::new(juliet))));
 }
 
 /// It can be neither demoted, disabled nor deleted; other changes are free.
@@ -184,7 +199,7 @@ pub async fn the_last_enabled_admin_stays(subject: &dyn Subject) {
     assert_eq!(store.replace(&demoted, 1, &[]).await, Err(StoreError::LastAdmin));
     assert_eq!(store.replace(&disabled, 1, &[]).await, Err(StoreError::LastAdmin));
     assert_eq!(store.delete(boss.id, 1, &[]).await, Err(StoreError::LastAdmin));
-    assert_eq!(store.find(boss.id).await, Ok(Some(boss.clone())));
+    assert_eq!(store.find(boss.id).await, Ok(Some(Arc::new(boss.clone()))));
     assert_eq!(store.delete(boss.id, 2, &[]).await, Err(StoreError::Stale));
 
     let renamed = next(&boss, |user| user.username = name("chief"));
@@ -358,7 +373,7 @@ pub async fn of_many_creates_of_one_name_one_wins(subject: &dyn Subject) {
     assert_eq!(users.len(), 1);
     assert_eq!(
         store.find_by_username(&name("juliet")).await,
-        Ok(users.first().cloned())
+        Ok(users.first().cloned().map(Arc::new))
     );
 }
 
@@ -381,7 +396,7 @@ pub async fn of_many_replaces_of_one_version_one_wins(subject: &dyn Subject) {
         .expect("the users are listed");
     assert_eq!(users.len(), 1);
     assert_eq!(users[0].version, 2);
-    assert_eq!(store.find(first.id).await, Ok(Some(users[0].clone())));
+    assert_eq!(store.find(first.id).await, Ok(Some(Arc::new(users[0].clone()))));
 }
 
 /// Counts are written and cleared; those of nobody are passed over.

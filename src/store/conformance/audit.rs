@@ -160,12 +160,12 @@ pub async fn a_taken_event_id_keeps_its_change_from_being_made(subject: &dyn Sub
     let renamed = next(&anna, |user| user.username = name("bella"));
     assert_eq!(store.replace(&renamed, anna.version, taken).await, Err(CONFLICT));
     assert_eq!(store.delete(anna.id, anna.version, taken).await, Err(CONFLICT));
-    assert_eq!(store.find_by_username(&anna.username).await, Ok(Some(anna)));
+    assert_eq!(store.find_by_username(&anna.username).await, Ok(Some(Arc::new(anna))));
     assert_eq!(store.open_session(&session(1, 1), taken).await, Err(CONFLICT));
     assert_eq!(store.open_session(&session(1, 1), &[]).await, Ok(()));
     assert_eq!(store.end_session(user_id(1), session_id(1), taken).await, Err(CONFLICT));
     let there = store.find_session(user_id(1), session_id(1)).await;
-    assert_eq!(there, Ok(Some(session(1, 1))));
+    assert_eq!(there, Ok(Some(Arc::new(session(1, 1)))));
     assert_eq!(store.replace_keys(&ring(1), None, taken).await, Err(CONFLICT));
     assert_eq!(store.load_keys().await, Ok(None));
     assert_eq!(numbers(&*store).await, [0]);

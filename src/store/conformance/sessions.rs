@@ -15,7 +15,10 @@ pub async fn a_session_is_opened_once_and_found(subject: &dyn Subject) {
         store.open_session(&next_session(&first), &[]).await,
         Err(StoreError::Conflict(Conflict::Id))
     );
-    assert_eq!(store.find_session(user_id(1), session_id(10)).await, Ok(Some(first)));
+    assert_eq!(
+        store.find_session(user_id(1), session_id(10)).await,
+        Ok(Some(Arc::new(first)))
+    );
     assert_eq!(store.find_session(user_id(2), session_id(10)).await, Ok(None));
     assert_eq!(store.open_session(&session(2, 10), &[]).await, Ok(()));
 }
@@ -64,7 +67,10 @@ pub async fn replacing_a_session_needs_its_revision(subject: &dyn Subject) {
     assert_eq!(store.replace_session(&second, 2).await, Err(StoreError::Stale));
     assert_eq!(store.replace_session(&second, 1).await, Ok(()));
     assert_eq!(store.replace_session(&second, 1).await, Err(StoreError::Stale));
-    assert_eq!(store.find_session(user_id(1), session_id(10)).await, Ok(Some(second)));
+    assert_eq!(
+        store.find_session(user_id(1), session_id(10)).await,
+        Ok(Some(Arc::new(second)))
+    );
 }
 
 /// One rotation happens, whoever tries (T16).

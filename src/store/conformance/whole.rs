@@ -39,7 +39,10 @@ pub async fn a_dropped_future_disturbs_nothing(subject: &dyn Subject) {
         );
     }
     assert_eq!(store.create(&user(1000, "juliet"), &[]).await, Ok(()));
-    assert_eq!(store.find(user_id(1000)).await, Ok(Some(user(1000, "juliet"))));
+    assert_eq!(
+        store.find(user_id(1000)).await,
+        Ok(Some(Arc::new(user(1000, "juliet"))))
+    );
 }
 
 /// Empty, in use, and several times at once.
@@ -155,7 +158,7 @@ pub async fn everything_acknowledged_outlives_a_reopen(subject: &dyn Subject) {
         );
         assert_eq!(
             store.find_by_username(&renamed.username).await,
-            Ok(Some(renamed.clone()))
+            Ok(Some(Arc::new(renamed.clone())))
         );
         assert_eq!(store.find_by_username(&juliet.username).await, Ok(None));
         assert_eq!(store.scan_sessions(None, 10).await, Ok(vec![live.clone()]));

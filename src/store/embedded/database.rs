@@ -6,19 +6,23 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 
+use super::change::session_key;
 use super::engine::{Engine, EngineError, Frozen, Range, Write, guarded};
 use super::open::Options;
+use super::recent::Recent;
 use super::record::{Tree, unseal};
 use super::slot::Slot;
 use super::transaction::Base;
+use crate::session::SessionRecord;
 use crate::store::StoreError;
-use crate::user::{UserId, UserRecord};
+use crate::user::{SessionId, UserId, UserRecord};
 
 /// An open database.
 pub(super) struct Database<E> {
     pub(super) dir: PathBuf,
     pub(super) options: Options,
     pub(super) engine: Slot<E>,
+    pub(super) recent: Recent,
     /// Held while a change is made visible. Whoever holds it for reading sees no change between two reads.
     pub(super) changing: RwLock<()>,
     /// Held until the last user of the database is gone, so it is dropped last.
@@ -29,6 +33,18 @@ impl<E: Engine> Database<E> {
     /// The record under `key`.
     pub(super) fn get<T: DeserializeOwned>(&self, tree: Tree, key: &[u8]) -> Result<Option<T>, StoreError> {
         get(&*self.engine.get()?, tree, key)
+    }
+
+    /// The user with this id.
+    pub(super) fn user(&self, id: UserId) -> Result<Option<Arc<UserRecord>>, StoreError> {
+        let key = id.as_bytes();
+        self.recent.users.get(key, || self.get(Tree::Users, key))
+    }
+
+    /// The session with this id of this user.
+    pub(super) fn session(&self, user: UserId, id: SessionId) -> Result<Option<Arc<SessionRecord>>, StoreError> {
+        let key = session_key(user, id);
+        self.recent.sessions.get(&key, || self.get(Tree::Sessions, &key))
     }
 
     /// Hands each record of `range` with its key to `visit`, from the first on, or from the last
@@ -49,15 +65,14 @@ impl<E: Engine> Database<E> {
     }
 
     /// The user with this name.
-    pub(super) fn user_by_name(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
-        let engine = self.engine.get()?;
-        match look_up(&*engine, name)? {
+    pub(super) fn user_by_name(&self, name: &str) -> Result<Option<Arc<UserRecord>>, StoreError> {
+        match self.look_up(name)? {
             LookedUp::Nobody => Ok(None),
             LookedUp::User(user) => Ok(Some(user)),
             // A change between the two reads, or damage: one look at both tells.
             LookedUp::Contradiction(_) => {
                 let _nothing_changes = self.changing.read().unwrap_or_else(PoisonError::into_inner);
-                match look_up(&*engine, name)? {
+                match self.look_up(name)? {
                     LookedUp::Nobody => Ok(None),
                     LookedUp::User(user) => Ok(Some(user)),
                     LookedUp::Contradiction(detail) => Err(Tree::Usernames.corrupt(name.as_bytes(), detail)),
@@ -66,11 +81,28 @@ impl<E: Engine> Database<E> {
         }
     }
 
+    fn look_up(&self, name: &str) -> Result<LookedUp, StoreError> {
+        let Some(id) = self.get::<UserId>(Tree::Usernames, name.as_bytes())? else {
+            return Ok(LookedUp::Nobody);
+        };
+        Ok(match self.user(id)? {
+            Some(user) if user.username.as_str() == name => LookedUp::User(user),
+            Some(user) => LookedUp::Contradiction(format!(
+                "it leads to user {id}, whose name is {}",
+                user.username.as_str()
+            )),
+            None => LookedUp::Contradiction(format!("it leads to user {id}, who does not exist")),
+        })
+    }
+
     /// Makes these changes, all of them or none, and puts them on disk.
     pub(super) fn commit(&self, changes: &[Write]) -> Result<(), EngineError> {
         let engine = self.engine.get()?;
         let _changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
-        guarded::<E, _, _>(|| engine.commit(changes))
+        self.recent.begin(changes);
+        let outcome = guarded::<E, _, _>(|| engine.commit(changes));
+        self.recent.end();
+        outcome
     }
 
     /// These trees as they are now. For the writer, which makes no change meanwhile.
@@ -97,24 +129,10 @@ fn get<E: Engine, T: DeserializeOwned>(engine: &E, tree: Tree, key: &[u8]) -> Re
     })
 }
 
-fn look_up<E: Engine>(engine: &E, name: &str) -> Result<LookedUp, StoreError> {
-    let Some(id) = get::<E, UserId>(engine, Tree::Usernames, name.as_bytes())? else {
-        return Ok(LookedUp::Nobody);
-    };
-    Ok(match get::<E, UserRecord>(engine, Tree::Users, id.as_bytes())? {
-        Some(user) if user.username.as_str() == name => LookedUp::User(user),
-        Some(user) => LookedUp::Contradiction(format!(
-            "it leads to user {id}, whose name is {}",
-            user.username.as_str()
-        )),
-        None => LookedUp::Contradiction(format!("it leads to user {id}, who does not exist")),
-    })
-}
-
 /// What a name leads to.
 enum LookedUp {
     Nobody,
-    User(UserRecord),
+    User(Arc<UserRecord>),
     /// And what is contradictory.
     Contradiction(String),
 }

@@ -236,19 +236,41 @@ fn a_change_that_was_made_although_it_failed_counts<E: Engine>() {
     broken.stays_whole(2);
 }
 
+fn what_was_remembered_before_a_change_that_was_made_although_it_failed_is_not_found_after_it<E: Engine>() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(open::<E>(dir.path()));
+    let before = user(1, "juliet");
+    block_on(store.create(&before, &[])).unwrap();
+    let found = |store: &EmbeddedStore<_>| block_on(store.find(id(1))).unwrap().unwrap();
+    assert_eq!(*found(&store), before);
+    Fault::Answer.begins(dir.path());
+    let after = before.next(Timestamp::from_millis(1_700_000_000_001));
+    assert!(block_on(store.replace(&after, 1, &[])).is_err());
+    found(&store);
+    Fault::Answer.ends(dir.path());
+    let broken = Broken { dir, store };
+    broken.goes_on();
+    assert_eq!(*found(&broken.store), after);
+    block_on(broken.store.close()).unwrap();
+    let closed = block_on(broken.store.find(id(1)));
+    assert!(matches!(closed, Err(StoreError::Unavailable(_))), "{closed:?}");
+}
+
 fn a_store_that_cannot_be_opened_again_is_unavailable_until_it_can<E: Engine>() {
     let broken = Broken::<E>::by(Fault::Commit);
     Fault::Commit.ends(broken.dir.path());
     Fault::Open.begins(broken.dir.path());
     let start = Instant::now();
+    assert!(broken.has(1));
     // Until it is tried, what there is can be read.
-    while block_on(broken.store.find(id(1))).is_ok() {
+    while block_on(broken.store.find(id(2))).is_ok() {
         assert!(start.elapsed() < Duration::from_secs(20));
         assert!(block_on(broken.store.check()).is_err());
         thread::sleep(Duration::from_millis(5));
     }
     let unavailable = |answer| matches!(answer, Err(StoreError::Unavailable(_)));
-    assert!(unavailable(block_on(broken.store.find(id(1))).map(drop)));
+    assert!(unavailable(block_on(broken.store.find(id(2))).map(drop)));
+    assert!(broken.has(1), "who was found lately is still known");
     assert!(unavailable(block_on(broken.store.check())));
     assert!(unavailable(
         block_on(broken.store.snapshot(Sections::default())).map(drop)
@@ -414,6 +436,28 @@ fn what_opening_cuts_off_is_put_back() {
     reopened.stays_whole(1);
 }
 
+#[test]
+fn what_is_found_once_the_store_was_opened_again_is_what_is_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(open::<Sled>(dir.path()));
+    let before = user(1, "juliet");
+    block_on(store.create(&before, &[])).unwrap();
+    // A change is on disk by the time it fails.
+    let blobs = dir.path().join(Sled::NAME).join("blobs");
+    fs::remove_dir(&blobs).unwrap();
+    let after = before.next(Timestamp::from_millis(1_700_000_000_001));
+    assert!(block_on(store.replace(&after, 1, &[])).is_err());
+    let found = || block_on(store.find(id(1))).unwrap().unwrap();
+    assert_eq!(*found(), before, "until it is known, it is not shown");
+    fs::create_dir(&blobs).unwrap();
+    let broken = Broken {
+        dir,
+        store: Arc::clone(&store),
+    };
+    broken.goes_on();
+    assert_eq!(*found(), after);
+}
+
 macro_rules! of_each_engine {
     ($($name:ident)*) => {
         mod sled {
@@ -431,6 +475,7 @@ macro_rules! of_each_engine {
 of_each_engine! {
     a_store_writes_again_by_itself_once_it_can
     a_change_that_was_made_although_it_failed_counts
+    what_was_remembered_before_a_change_that_was_made_although_it_failed_is_not_found_after_it
     a_store_that_cannot_be_opened_again_is_unavailable_until_it_can
     a_snapshot_is_had_again_and_an_old_one_stops_nothing
     a_store_that_is_closed_meanwhile_says_so_and_loses_nothing

@@ -15,6 +15,7 @@ use super::database::Database;
 use super::engine::{Engine, EngineError, Files, Write, discard, guarded};
 use super::files::{self, make_private, sync_all, sync_dir};
 use super::mark::{self, Mark, Marked};
+use super::recent::Recent;
 use super::record::{Tree, meta, payload, seal, unseal};
 use super::rest::Rest;
 use super::slot::Slot;
@@ -28,10 +29,22 @@ const FORMAT: u64 = 3;
 /// Settings of an [`EmbeddedStore`](super::EmbeddedStore).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of memory for pages that were read or written lately. sled counts a page as it lies on disk, which is
-    /// half of what it takes in memory, and holds some ten thousand pages more; those it has not are read from the
-    /// operating system's own cache in microseconds.
+    /// Bytes of memory for what was read or written lately: a quarter for users and sessions, the rest for pages. sled
+    /// counts a page as it lies on disk, which is half of what it takes in memory, and holds some ten thousand pages more;
+    /// those it has not are read from the operating system's own cache in microseconds.
     pub cache_capacity: u64,
+}
+
+impl Options {
+    /// Bytes of memory for users and sessions.
+    const fn for_records(self) -> u64 {
+        self.cache_capacity / 4
+    }
+
+    /// Bytes of memory for pages.
+    pub(super) const fn for_pages(self) -> u64 {
+        self.cache_capacity - self.for_records()
+    }
 }
 
 impl Default for Options {
@@ -116,6 +129,7 @@ pub(super) fn open<E: Engine>(
         dir: dir.to_owned(),
         options,
         engine: Slot::with(engine),
+        recent: Recent::within(options.for_records()),
         changing: RwLock::new(()),
         _lock: lock,
     };
@@ -247,6 +261,7 @@ pub(super) fn again<E: Engine>(database: &Database<E>) -> Result<Standing, OpenE
         .and_then(|()| files::write_again(&home))
         .map_err(|error| refused(EngineError::Io(error)))?;
     let (engine, standing, _) = open_engine(dir, *options, Files::Unknown, For::Use)?;
+    database.recent.forget();
     database.engine.put(engine);
     Ok(standing)
 }

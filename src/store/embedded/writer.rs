@@ -319,6 +319,7 @@ impl<E: Engine> Worker<E> {
     /// How it ended: nothing is waiting, and what was acknowledged is on disk.
     fn finish(self) -> Result<(), StoreError> {
         let engine = self.database.engine.close();
+        self.database.recent.forget();
         if let Some(halt) = self.halted {
             if let Ok(Some(failed)) = engine {
                 discard(failed);

@@ -141,7 +141,7 @@ impl View {
 
 fn builder(options: Options) -> Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(usize::try_from(options.cache_capacity).unwrap_or(usize::MAX));
+    builder.set_cache_size(usize::try_from(options.for_pages()).unwrap_or(usize::MAX));
     builder
 }
 

@@ -280,7 +280,7 @@ fn open_database(home: &Path, options: Options) -> Result<(::sled::Db, Vec<::sle
     // No flushing in the background: each commit is flushed. `mode` is left alone, since sled 0.34.7 reads it nowhere.
     let config = ::sled::Config::new()
         .path(home)
-        .cache_capacity(options.cache_capacity)
+        .cache_capacity(options.for_pages())
         .use_compression(false)
         .flush_every_ms(None);
     let mut tries = 1;
