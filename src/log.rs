@@ -8,30 +8,24 @@
 //! refused, which may be a body with a password in it (requirement H14); at their usual level they also cost a quarter
 //! of the throughput.
 
+mod aside;
 mod fields;
 
 use std::fmt;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::panic;
 use std::thread;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use self::aside::Aside;
 use self::fields::TextFields;
 use crate::clock::{Clock, SystemClock};
-
-/// How many lines may wait for a standard error that does not take them: a few megabytes.
-const WAITING_LINES: usize = 16_384;
-
-/// How long the writing thread rests after it has written all there was.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// The form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,16 +70,19 @@ impl From<Level> for LevelFilter {
 
 /// Keeps the log running; dropped, it writes what still waits (for one second at most) and ends it.
 #[must_use = "the log ends when this is dropped"]
-pub struct Guard {
-    dropped: ErrorCounter,
-    _worker: WorkerGuard,
-}
+pub struct Guard(Aside);
 
 impl Guard {
     /// How many lines were lost because standard error did not take them in time.
     #[must_use]
     pub fn dropped_lines(&self) -> usize {
-        self.dropped.dropped_lines()
+        self.0.dropped()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -97,53 +94,37 @@ impl fmt::Debug for Guard {
     }
 }
 
-/// A log was already installed in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log was already started")]
-pub struct AlreadyStarted;
+/// Why a log was not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is one in this process.
+    #[error("the log was already started")]
+    AlreadyStarted,
+    /// No thread could be had.
+    #[error("the log's thread could not be started: {0}")]
+    Thread(#[from] io::Error),
+}
 
 /// Starts the log of the process: from here on `tracing` events at `level` and above, records of the crate `log` at
 /// warn and above, and panics go to standard error. Call it before Rocket launches, which then leaves the log alone.
 ///
 /// A thread of its own writes, all that has come within ten milliseconds at once. When standard error takes nothing,
-/// 16,384 lines wait and later ones are dropped and counted: a stuck terminal or pipe must not hold up sign-ins, and
+/// 4 MiB of lines wait and later ones are dropped and counted: a stuck terminal or pipe must not hold up sign-ins, and
 /// what must not be lost is in the audit log, not here.
 ///
 /// # Errors
-/// There already is a log in this process.
-pub fn init(format: Format, level: Level) -> Result<Guard, AlreadyStarted> {
-    let (writer, worker) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(WAITING_LINES)
-        .thread_name("shild-log")
-        .finish(Paced(BufWriter::new(io::stderr())));
-    let guard = Guard {
-        dropped: writer.error_counter(),
-        _worker: worker,
-    };
-    tracing::subscriber::set_global_default(subscriber(format, level, writer)).map_err(|_| AlreadyStarted)?;
-    ::log::set_boxed_logger(Box::new(Bridge)).map_err(|_| AlreadyStarted)?;
+/// There already is a log in this process, or no thread for it.
+pub fn init(format: Format, level: Level) -> Result<Guard, StartError> {
+    let aside = Aside::start(io::stderr())?;
+    let guard = Guard(aside.clone());
+    let subscriber = subscriber(format, level, aside);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| StartError::AlreadyStarted)?;
+    ::log::set_boxed_logger(Box::new(Bridge)).map_err(|_| StartError::AlreadyStarted)?;
     // The macros of `log` look at this first: below it a record costs one comparison.
     ::log::set_max_level(::log::LevelFilter::Warn);
     panic::set_hook(Box::new(log_panic));
     Ok(guard)
-}
-
-/// Rests after each flush, which the writing thread does when no line is left. A line that comes alone is written at
-/// once; under load the next ones gather meanwhile, and nobody who logs has to wake the thread: that and a system call
-/// for each line took a seventh of what a request cost.
-struct Paced<W>(W);
-
-impl<W: Write> Write for Paced<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()?;
-        thread::sleep(PAUSE);
-        Ok(())
-    }
 }
 
 /// What writes events to `writer`, each in one call and on one line.
