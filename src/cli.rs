@@ -200,7 +200,7 @@ impl From<ListenArgs> for ServeArgs {
 
 /// Reads the command line, does what it says, and tells how it went.
 pub(crate) fn main() -> ExitCode {
-    memory::share_one_heap();
+    memory::limit_heaps(1);
     let cli = match Cli::try_parse().and_then(check_place_of_flags) {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::secret::Secret;
 pub use error::SettingsError;
 pub use names::Setting;
-pub use sources::{Overrides, Sources, listen_address, rocket_figment};
+pub use sources::{Overrides, Sources, listen_address, rocket_figment, workers};
 pub use url::{InvalidUrl, Issuer, Origin, TokenPath};
 pub use values::{Audience, ByteSize, InvalidValue, Period, TrustedProxy};
 

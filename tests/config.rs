@@ -8,7 +8,7 @@ use rocket::Config;
 use rocket::data::ByteUnit;
 use shild::config::{
     Overrides, Period, Registration, Secret, Setting, Settings, SettingsError, Sources, StoreKind, listen_address,
-    rocket_figment,
+    rocket_figment, workers,
 };
 use tempfile::TempDir;
 
@@ -522,6 +522,7 @@ fn rockets_own_settings_keep_their_names_and_their_order() {
         &[
             ("ROCKET_PORT", "2"),
             ("ROCKET_ADDRESS", "127.0.0.3"),
+            ("ROCKET_WORKERS", "7"),
             ("ROCKET_SHUTDOWN", "{grace=7}"),
         ],
     );
@@ -529,6 +530,7 @@ fn rockets_own_settings_keep_their_names_and_their_order() {
     let figment = rocket_figment(&world.sources).unwrap();
     let config: Config = figment.extract().unwrap();
     assert_eq!(listen_address(&figment), Ok(([127, 0, 0, 3], 3).into()));
+    assert_eq!(workers(&figment), Ok(7));
     assert_eq!(config.ident.as_str(), Some("mine"));
     assert_eq!(config.limits.get("json").map(ByteUnit::as_u64), Some(1 << 20));
     assert_eq!((config.shutdown.grace, config.shutdown.mercy), (7, 3));

@@ -5,29 +5,57 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LARGE: libc::c_int = 1 << 18;
 
-/// Has all threads share one heap, and large blocks lie outside of it. glibc gives threads heaps of their own, and what one
-/// has freed no other can use: opening a sled store of a million users frees some 50 MiB on one thread, and the others took
-/// as much again. And once it has seen a large block freed, it takes the next ones from the heap too, which falls to pieces
-/// under blocks such as Argon2's. To be called before there is a second thread.
+/// Has the first so many threads that take memory have heaps of their own, which all later ones share, and large blocks lie
+/// outside of them. By itself glibc makes eight heaps for each core, and what is freed in one is of no use to the others:
+/// opening a sled store of a million users frees some 50 MiB on one thread, and others took as much again. With one heap for
+/// all, those that answer requests waited for each other for a quarter of their time. And once glibc has seen a large block
+/// freed, it takes the next ones from a heap too, which falls to pieces under blocks such as Argon2's. To be called before
+/// there is a second thread; the last call counts.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "nothing else sets it from inside of a program")]
-pub(super) fn share_one_heap() {
+pub(super) fn limit_heaps(heaps: usize) {
+    let heaps = libc::c_int::try_from(heaps).unwrap_or(libc::c_int::MAX);
     // SAFETY: it sets numbers that the allocator goes by, and touches no memory of this program. If it is refused, more memory
     // is used and nothing else changes.
     unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_ARENA_MAX, heaps);
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
     }
 }
 
-/// Gives back to the system what the start has used and freed: it is several times what a small store needs from then on.
+/// Gives back to the system what the start has used and freed: it is several times what a small store needs from then on. Its
+/// code, too, most of which runs only once: what is needed of it again is mapped again, from the same file.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "nothing else tells the allocator to")]
+#[expect(unsafe_code, reason = "nothing else tells the allocator, or the system, to")]
 pub(super) fn give_back() {
     // SAFETY: it lets go of pages that no block of this program lies on.
     unsafe {
         libc::malloc_trim(0);
     }
+    let mappings = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    if let Some(code) = unchanged_code(&mappings, give_back as *const () as usize) {
+        // SAFETY: all pages of the mapping are as they are in its file, and nobody can write to them; whoever touches one again
+        // finds the same there. The code that runs right now is in it, and is mapped again as soon as this returns.
+        unsafe {
+            libc::madvise(code.start as *mut libc::c_void, code.len(), libc::MADV_DONTNEED);
+        }
+    }
+}
+
+/// The addresses of the code that `address` is in, if it is mapped from a file, cannot be written, and no page of it is other
+/// than in the file; `mappings` is what Linux says of them.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn unchanged_code(mappings: &str, address: usize) -> Option<std::ops::Range<usize>> {
+    let mut lines = mappings.lines();
+    let code = lines.by_ref().find_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let range = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
+        let of_a_file = rest.starts_with("r-xp") && rest.contains(" /");
+        (of_a_file && range.contains(&address)).then_some(range)
+    })?;
+    let changed = lines.find_map(|line| line.strip_prefix("Anonymous:"))?;
+    (changed.trim() == "0 kB").then_some(code)
 }
 
 /// Other allocators see to it themselves, or not.
@@ -36,4 +64,51 @@ pub(super) const fn give_back() {}
 
 /// Other allocators have no such number.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(super) const fn share_one_heap() {}
+pub(super) const fn limit_heaps(_: usize) {}
+
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod tests {
+    use super::*;
+
+    const MAPPINGS: &str = "\
+55b140f69000-55b140f6b000 r--p 00000000 fe:00 247282       /usr/bin/shild
+Rss:                   8 kB
+Anonymous:             0 kB
+55b140f6b000-55b140f71000 r-xp 00002000 fe:00 247282       /usr/bin/shild
+Rss:                  24 kB
+Anonymous:             0 kB
+VmFlags: rd ex mr mw me
+55b140f71000-55b140f72000 r--p 00008000 fe:00 247282       /usr/bin/shild
+Anonymous:             4 kB
+7f0000000000-7f0000001000 r-xp 00000000 00:00 0            [vdso]
+Anonymous:             0 kB
+7f0000002000-7f0000003000 r-xp 00000000 fe:00 247283       /usr/lib/libm.so.6
+Anonymous:             4 kB
+";
+
+    #[test]
+    fn only_code_that_is_as_in_its_file_is_given_back() {
+        let code = unchanged_code(MAPPINGS, 0x55b1_40f6_c123);
+        assert_eq!(code, Some(0x55b1_40f6_b000..0x55b1_40f7_1000));
+        for (address, why) in [
+            (0x55b1_40f6_9000, "it is not code"),
+            (0x7f00_0000_0010, "it is of no file"),
+            (0x7f00_0000_2010, "a page of it was written"),
+            (0x10, "it is not mapped"),
+        ] {
+            assert_eq!(unchanged_code(MAPPINGS, address), None, "{why}");
+        }
+        assert_eq!(unchanged_code("", 0x55b1_40f6_c123), None);
+    }
+
+    // Nothing is lost by it: all of this runs on.
+    #[test]
+    fn what_was_given_back_is_mapped_again() {
+        let mappings = || std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let code = unchanged_code(&mappings(), give_back as *const () as usize);
+        give_back();
+        give_back();
+        assert_eq!(unchanged_code(&mappings(), give_back as *const () as usize), code);
+        assert!(code.is_some());
+    }
+}

@@ -1,19 +1,24 @@
 //! `shild serve`
 
 use std::io;
+use std::sync::mpsc;
 
 use rocket::fairing::AdHoc;
-use shild::config::{Settings, Sources, listen_address, rocket_figment};
+use shild::config::{Settings, Sources, listen_address, rocket_figment, workers};
 use shild::server::{self, Patience};
 use shild::{Shild, log};
+use tokio::runtime::{Builder, Runtime};
 
-use super::{Failure, memory, runtime};
+use super::{Failure, memory};
 
 /// Runs the server until it is told to end.
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     let figment = rocket_figment(sources)?;
     let settings = Settings::from_figment(&figment)?;
     let address = listen_address(&figment)?;
+    let workers = workers(&figment)?;
+    // One each for those that answer requests, for the log, and for all others.
+    memory::limit_heaps(workers + 2);
     // Dropped last: it writes the lines that still wait.
     let _log = log::init(settings.log, settings.log_level)?;
     for warning in settings.warnings(address) {
@@ -24,7 +29,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
         request: settings.request_timeout.duration(),
         idle: settings.idle_timeout.duration(),
     };
-    runtime()?.block_on(async {
+    runtime_of(workers)?.block_on(async {
         let told_to_end = told_to_end()?;
         let shild = Shild::builder(settings).build().await?;
         let listener = server::listen(address)
@@ -47,6 +52,21 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
             Err(error) => Err(format!("cannot start: {}", error.kind()).into()),
         }
     })
+}
+
+/// A runtime with so many threads that answer requests; each has taken memory before anybody else can.
+fn runtime_of(workers: usize) -> io::Result<Runtime> {
+    let (started, starts) = mpsc::channel();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(workers)
+        .on_thread_start(move || {
+            // The block is what gives the thread its heap. Later on nobody listens.
+            let _ = started.send(Box::new(0_u8));
+        })
+        .enable_all()
+        .build()?;
+    starts.iter().take(workers).for_each(drop);
+    Ok(runtime)
 }
 
 /// Done when the process is told to end, at any time from this call on: a signal that comes before it is waited for would
@@ -74,4 +94,16 @@ fn told_to_end() -> io::Result<impl Future<Output = ()>> {
             std::future::pending().await
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_threads_answer_as_were_asked_for() {
+        for workers in [1, 3] {
+            assert_eq!(runtime_of(workers).unwrap().metrics().num_workers(), workers);
+        }
+    }
 }

@@ -130,9 +130,20 @@ pub fn rocket_figment(sources: &Sources) -> Result<Figment, SettingsError> {
 /// # Errors
 /// `address` or `port` has a wrong value.
 pub fn listen_address(figment: &Figment) -> Result<SocketAddr, SettingsError> {
-    let read = |e: figment::Error| SettingsError::from_rocket(figment, &e);
-    let config: rocket::Config = figment.extract().map_err(read)?;
+    let config = rocket_config(figment)?;
     Ok(SocketAddr::new(config.address, config.port))
+}
+
+/// How many threads are to answer requests under `figment`; at least one.
+///
+/// # Errors
+/// `workers` has a wrong value.
+pub fn workers(figment: &Figment) -> Result<usize, SettingsError> {
+    Ok(rocket_config(figment)?.workers.max(1))
+}
+
+fn rocket_config(figment: &Figment) -> Result<rocket::Config, SettingsError> {
+    figment.extract().map_err(|e| SettingsError::from_rocket(figment, &e))
 }
 
 /// What shild wants of Rocket where the user says nothing else.
