@@ -77,8 +77,19 @@ pub enum Files {
 pub struct Write {
     pub(super) tree: Tree,
     pub(super) key: Vec<u8>,
+    /// What was there.
+    pub(super) before: Before,
     /// `None` removes.
     pub(super) record: Option<Vec<u8>>,
+}
+
+/// The record that a [`Write`] takes the place of.
+#[derive(Debug)]
+pub(super) enum Before {
+    /// It is, or `None` if there is none.
+    Known(Option<Vec<u8>>),
+    /// Nobody has looked.
+    Unknown,
 }
 
 /// A tree as it was at one moment.

@@ -12,7 +12,7 @@ use std::thread;
 
 pub use self::error::OpenError;
 use super::database::Database;
-use super::engine::{Engine, EngineError, Files, Write, discard, guarded};
+use super::engine::{Before, Engine, EngineError, Files, Write, discard, guarded};
 use super::files::{self, make_private, sync_all, sync_dir};
 use super::mark::{self, Mark, Marked};
 use super::recent::Recent;
@@ -331,6 +331,7 @@ fn create<E: Engine>(dir: &Path, home: &Path, options: Options) -> Result<(), En
         writes.push(Write {
             tree: Tree::Meta,
             key: key.to_vec(),
+            before: Before::Known(None),
             record: Some(record),
         });
     }
@@ -458,6 +459,7 @@ mod tests {
         let format = Write {
             tree: Tree::Meta,
             key: meta::FORMAT.to_vec(),
+            before: Before::Unknown,
             record,
         };
         open_in(dir.path()).unwrap().database.commit(&[format]).unwrap();

@@ -20,6 +20,9 @@ use crate::user::UserRecord;
 /// What a record takes besides itself and its texts: its entry, and what the allocator adds.
 const ENTRY: usize = 160;
 
+/// How many records of a kind there is room for without taking more memory: many small stores never have more at work.
+const FEW: usize = 512;
+
 /// Both kinds of records that every request with a token asks for.
 pub(super) struct Recent {
     pub(super) users: Shelf<16, UserRecord>,
@@ -108,10 +111,8 @@ impl<const N: usize, T: Remembered> Weighter<[u8; N], Arc<T>> for Weight {
 
 impl<const N: usize, T: Remembered> Shelf<N, T> {
     fn within(bytes: u64) -> Self {
-        let usual = (size_of::<T>() + ENTRY) as u64;
-        let records = usize::try_from(bytes / usual).unwrap_or(usize::MAX);
         Self {
-            records: Cache::with_weighter(records, bytes, Weight),
+            records: Cache::with_weighter(FEW, bytes, Weight),
             changes: RwLock::default(),
         }
     }
@@ -179,6 +180,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use std::thread;
 
+    use super::super::engine::Before;
     use super::*;
     use crate::clock::Timestamp;
     use crate::user::{UserId, Username};
@@ -195,6 +197,7 @@ mod tests {
         [Write {
             tree: Tree::Users,
             key: vec![7; 16],
+            before: Before::Unknown,
             record: None,
         }]
     }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::Write;
+use super::engine::{Before, Write};
 use super::record::{HEADER_LEN, Tree, meta, seal};
 
 /// How many records there are, and a digest of all of them; kept in the same transactions as they are.
@@ -49,6 +49,7 @@ impl Tally {
         Write {
             tree: Tree::Meta,
             key: meta::TALLY.to_vec(),
+            before: Before::Unknown,
             record: Some(seal(Tree::Meta, meta::TALLY, self)),
         }
     }

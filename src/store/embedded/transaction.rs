@@ -21,13 +21,13 @@ pub(super) trait Base {
 /// A transaction over all trees. Dropped, it leaves no trace.
 pub(super) struct Transaction<'a> {
     base: &'a dyn Base,
-    /// What becomes of which key, in the order of [`Tree::ALL`].
-    changed: RefCell<[BTreeMap<Vec<u8>, Changed>; Tree::ALL.len()]>,
+    /// What becomes of which key that was read or written, in the order of [`Tree::ALL`]: nothing is read twice.
+    touched: RefCell<[BTreeMap<Vec<u8>, Touched>; Tree::ALL.len()]>,
     writes: Cell<u64>,
 }
 
-/// A record that is not what it was before the transaction.
-pub(super) struct Changed {
+/// A record before the transaction and after it, which may be the same.
+pub(super) struct Touched {
     pub(super) before: Option<Vec<u8>>,
     pub(super) after: Option<Vec<u8>>,
 }
@@ -63,7 +63,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn over(base: &'a dyn Base) -> Self {
         Self {
             base,
-            changed: RefCell::default(),
+            touched: RefCell::default(),
             writes: Cell::new(0),
         }
     }
@@ -110,31 +110,31 @@ impl<'a> Transaction<'a> {
         self.writes.get()
     }
 
-    /// What has changed, tree by tree in order of keys.
-    pub(super) fn into_changes(self) -> impl Iterator<Item = (Tree, Vec<u8>, Changed)> {
+    /// What was read and written, tree by tree in order of keys.
+    pub(super) fn into_touched(self) -> impl Iterator<Item = (Tree, Vec<u8>, Touched)> {
         Tree::ALL
             .into_iter()
-            .zip(self.changed.into_inner())
-            .flat_map(|(tree, changed)| changed.into_iter().map(move |(key, changed)| (tree, key, changed)))
+            .zip(self.touched.into_inner())
+            .flat_map(|(tree, touched)| touched.into_iter().map(move |(key, touched)| (tree, key, touched)))
     }
 
     fn raw(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        match self.changed.borrow()[tree.index()].get(key) {
-            Some(changed) => Ok(changed.after.clone()),
-            None => self.base.raw(tree, key),
-        }
+        self.touch(tree, key, |touched| touched.after.clone())
     }
 
     fn write(&self, tree: Tree, key: &[u8], after: Option<Vec<u8>>) -> Result<(), Failure> {
         self.writes.set(self.writes.get() + 1);
-        let mut changed = self.changed.borrow_mut();
-        let changed = &mut changed[tree.index()];
-        if let Some(changed) = changed.get_mut(key) {
-            changed.after = after;
-        } else {
-            let before = self.base.raw(tree, key)?;
-            changed.insert(key.to_vec(), Changed { before, after });
+        Ok(self.touch(tree, key, |touched| touched.after = after)?)
+    }
+
+    fn touch<R>(&self, tree: Tree, key: &[u8], with: impl FnOnce(&mut Touched) -> R) -> Result<R, EngineError> {
+        let mut touched = self.touched.borrow_mut();
+        let touched = &mut touched[tree.index()];
+        if let Some(touched) = touched.get_mut(key) {
+            return Ok(with(touched));
         }
-        Ok(())
+        let before = self.base.raw(tree, key)?;
+        let after = before.clone();
+        Ok(with(touched.entry(key.to_vec()).or_insert(Touched { before, after })))
     }
 }

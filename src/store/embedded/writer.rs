@@ -6,20 +6,20 @@
 //! An error in writing stays with the databases until they are opened again. So after one, nothing is written until that has
 //! been done, which whatever comes next tries, now and then.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::{io, mem};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::change::{Change, Request};
 use super::database::Database;
-use super::engine::{Engine, EngineError, Frozen, Write, discard, guarded};
+use super::engine::{Before, Engine, EngineError, Frozen, Write, discard, guarded};
 use super::open::{self, Standing};
 use super::record::Tree;
-use super::transaction::{Changed, Transaction};
+use super::transaction::{Touched, Transaction};
 use crate::audit::AuditEvent;
 use crate::store::StoreError;
 
@@ -32,6 +32,9 @@ const MAX_BATCH: usize = 512;
 /// Once a transaction is about this many records it takes no more requests: sled's memory grows
 /// out of proportion with larger ones.
 const MAX_WEIGHT: usize = 1000;
+
+/// How long a request may wait for others to come.
+const MOMENT: Duration = Duration::from_micros(50);
 
 /// After a failure it is tried no sooner than this to open the database again.
 const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
@@ -151,6 +154,54 @@ impl Drop for Writer {
     }
 }
 
+/// What is done at once.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Request>,
+    answers: Vec<oneshot::Sender<Answer>>,
+    freezes: Vec<Freezing>,
+    weight: usize,
+}
+
+impl Batch {
+    /// `first` and all that wait behind it. Those who had their answer in the `last` transaction are about to ask again, and the
+    /// two syncs of a transaction cost the same for one as for all of them: so as long as more come, it waits for as many.
+    fn gather(first: Message, requests: &mut mpsc::Receiver<Message>, last: usize) -> Self {
+        let mut batch = Self::default();
+        batch.add(first, requests);
+        loop {
+            while !batch.is_full()
+                && let Ok(next) = requests.try_recv()
+            {
+                batch.add(next, requests);
+            }
+            if batch.is_full() || batch.changes.len() >= last {
+                return batch;
+            }
+            thread::sleep(MOMENT);
+            if requests.is_empty() {
+                return batch;
+            }
+        }
+    }
+
+    fn add(&mut self, message: Message, requests: &mut mpsc::Receiver<Message>) {
+        match message {
+            Message::Change(request, answer) => {
+                self.weight += request.weight();
+                self.changes.push(request);
+                self.answers.push(answer);
+            }
+            Message::Freeze(request) => self.freezes.push(request),
+            Message::Close => requests.close(),
+        }
+    }
+
+    const fn is_full(&self) -> bool {
+        self.changes.len() >= MAX_BATCH || self.weight >= MAX_WEIGHT
+    }
+}
+
 struct Worker<E> {
     database: Arc<Database<E>>,
     /// As of the last transaction.
@@ -190,31 +241,18 @@ impl Halt {
 
 impl<E: Engine> Worker<E> {
     fn run(mut self, mut requests: mpsc::Receiver<Message>) -> Result<(), StoreError> {
-        let (mut changes, mut answers, mut freezes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut last = 0;
         while let Some(first) = requests.blocking_recv() {
-            let (mut next, mut weight) = (Some(first), 0);
-            while let Some(message) = next {
-                match message {
-                    Message::Change(request, answer) => {
-                        weight += request.weight();
-                        changes.push(request);
-                        answers.push(answer);
-                    }
-                    Message::Freeze(request) => freezes.push(request),
-                    Message::Close => requests.close(),
-                }
-                let full = changes.len() >= MAX_BATCH || weight >= MAX_WEIGHT;
-                next = if full { None } else { requests.try_recv().ok() };
-            }
-            if !changes.is_empty() {
-                let results = self.perform(&changes);
-                changes.clear();
-                for (answer, result) in mem::take(&mut answers).into_iter().zip(results) {
+            let batch = Batch::gather(first, &mut requests, last);
+            last = batch.changes.len();
+            if last > 0 {
+                let results = self.perform(&batch.changes);
+                for (answer, result) in batch.answers.into_iter().zip(results) {
                     // An error means that nobody waits for it any more.
                     let _ = answer.send(result);
                 }
             }
-            for Freezing { trees, answer } in freezes.drain(..) {
+            for Freezing { trees, answer } in batch.freezes {
                 let _ = answer.send(self.freeze(&trees));
             }
         }
@@ -281,12 +319,12 @@ impl<E: Engine> Worker<E> {
             tally.changes += u64::from(tx.writes() > before && change.counts());
         }
         let mut writes = Vec::new();
-        for (tree, key, Changed { before, after }) in tx.into_changes() {
+        for (tree, key, Touched { before, after }) in tx.into_touched() {
             if before == after {
                 continue;
             }
-            if let Some(before) = before {
-                tally.take(tree, &key, &before);
+            if let Some(before) = &before {
+                tally.take(tree, &key, before);
             }
             if let Some(after) = &after {
                 tally.add(tree, &key, after);
@@ -294,6 +332,7 @@ impl<E: Engine> Worker<E> {
             writes.push(Write {
                 tree,
                 key,
+                before: Before::Known(before),
                 record: after,
             });
         }

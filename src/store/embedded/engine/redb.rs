@@ -237,6 +237,7 @@ storage_or_damaged!(DatabaseError, TransactionError, TableError, CommitError);
 
 #[cfg(test)]
 mod tests {
+    use super::super::Before;
     use super::*;
 
     // Failed before: redb stopped writing when it freed the page of a record that a reader still had.
@@ -248,6 +249,7 @@ mod tests {
             let write = Write {
                 tree: Tree::Users,
                 key: b"key".to_vec(),
+                before: Before::Unknown,
                 record: Some(value.to_vec()),
             };
             engine.commit(&[write])

@@ -17,12 +17,13 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::Duration;
 
+use ::sled::IVec;
 use ::sled::transaction::{ConflictableTransactionResult, TransactionError, Transactional, TransactionalTree};
 
 use self::copy::TreeCopy;
 use self::pending::{Pending, Walk};
 use self::watch::Watch;
-use super::{Engine, EngineError, Files, Frozen, Range, Visit, Write};
+use super::{Before, Engine, EngineError, Files, Frozen, Range, Visit, Write};
 use crate::store::StoreError;
 use crate::store::embedded::Options;
 use crate::store::embedded::files::sync_all;
@@ -67,7 +68,7 @@ impl Engine for Sled {
 
     const CUTS: bool = true;
 
-    type Value = ::sled::IVec;
+    type Value = IVec;
 
     fn create(home: &Path, options: Options) -> Result<Self, EngineError> {
         Self::open(home, options, Files::Unknown)
@@ -119,8 +120,12 @@ impl Engine for Sled {
 
     fn commit(&self, changes: &[Write]) -> Result<(), EngineError> {
         let mut pending = Pending::default();
-        for Write { tree, key, .. } in changes {
-            pending.keep(*tree, key, self.trees[tree.index()].get(key)?);
+        for Write { tree, key, before, .. } in changes {
+            let before = match before {
+                Before::Known(before) => before.as_deref().map(IVec::from),
+                Before::Unknown => self.trees[tree.index()].get(key)?,
+            };
+            pending.keep(*tree, key, before);
         }
         let mut shown = self.pending_mut();
         *shown = pending;
@@ -173,7 +178,7 @@ impl Sled {
     fn make(&self, changes: &[Write]) -> Result<(), EngineError> {
         self.half_done.store(true, Ordering::Relaxed);
         let outcome = self.trees.as_slice().transaction(|trees: &Vec<TransactionalTree>| {
-            for Write { tree, key, record } in changes {
+            for Write { tree, key, record, .. } in changes {
                 match record {
                     Some(record) => trees[tree.index()].insert(&key[..], &record[..])?,
                     None => trees[tree.index()].remove(&key[..])?,
@@ -316,6 +321,7 @@ mod tests {
         Write {
             tree: Tree::Users,
             key: vec![key],
+            before: Before::Unknown,
             record: record.map(<[u8]>::to_vec),
         }
     }
@@ -336,6 +342,7 @@ mod tests {
                         .wrapping_mul(0x9E37_79B1)
                         .to_be_bytes()
                         .to_vec(),
+                    before: Before::Unknown,
                     record: there.then(|| vec![7; (round as usize * 37) % 700]),
                 })
                 .collect();
