@@ -5,9 +5,9 @@ use std::io::Cursor;
 use std::time::Duration;
 
 use okapi::openapi3::{Header, MediaType, ParameterValue, RefOr, Response as ResponseDoc, Responses};
+use rocket::Request;
 use rocket::http::{ContentType, Status};
 use rocket::response::{self, Responder, Response};
-use rocket::{Request, serde::json};
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::okapi;
 use schemars::JsonSchema;
@@ -69,6 +69,16 @@ pub(crate) fn problem_json() -> ContentType {
     ContentType::new("application", "problem+json")
 }
 
+/// How long nearly every answer is at most.
+const USUAL_BODY: usize = 512;
+
+/// The body of an answer.
+pub(crate) fn json(value: &impl Serialize) -> Result<Vec<u8>, Status> {
+    let mut body = Vec::with_capacity(USUAL_BODY);
+    serde_json::to_writer(&mut body, value).map_err(|_| Status::InternalServerError)?;
+    Ok(body)
+}
+
 /// Whole seconds, at least one, rounded up (RFC 9110 §10.2.3).
 fn whole_seconds(wait: Duration) -> String {
     wait.as_millis().div_ceil(1000).max(1).to_string()
@@ -76,7 +86,7 @@ fn whole_seconds(wait: Duration) -> String {
 
 impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
-        let body = json::to_string(&ProblemBody::of(&self)).map_err(|_| Status::InternalServerError)?;
+        let body = json(&ProblemBody::of(&self))?;
         let mut response = Response::build();
         response
             .status(Status::new(self.problem.status()))
@@ -119,7 +129,7 @@ impl<'r> Responder<'r, 'static> for OAuthError {
             error: self.code.as_str(),
             error_description: self.clean_description(),
         };
-        let body = json::to_string(&body).map_err(|_| Status::InternalServerError)?;
+        let body = json(&body)?;
         let mut response = Response::build();
         response
             .status(Status::new(self.status))
@@ -142,7 +152,7 @@ pub(crate) struct NoStore<T>(pub(crate) T);
 
 impl<'r, T: Serialize> Responder<'r, 'static> for NoStore<T> {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
-        let body = json::to_string(&self.0).map_err(|_| Status::InternalServerError)?;
+        let body = json(&self.0)?;
         Response::build()
             .header(ContentType::JSON)
             .raw_header("Cache-Control", "no-store")

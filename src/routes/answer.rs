@@ -2,16 +2,16 @@
 
 use std::io::Cursor;
 
+use rocket::Request;
 use rocket::http::{ContentType, Status};
 use rocket::response::{self, Responder, Response};
-use rocket::{Request, serde::json};
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::okapi::openapi3::Responses;
 use rocket_okapi::response::OpenApiResponderInner;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::http::respond::{document, empty};
+use crate::http::respond::{document, empty, json};
 use crate::user::User;
 
 /// 201 with a user that has just been made, where to find it, and its version.
@@ -29,7 +29,7 @@ fn etag(user: &User) -> String {
 
 impl<'r> Responder<'r, 'static> for OneUser {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
-        let body = json::to_string(&self.0).map_err(|_| Status::InternalServerError)?;
+        let body = json(&self.0)?;
         Response::build()
             .header(ContentType::JSON)
             .raw_header("ETag", etag(&self.0))
@@ -116,7 +116,7 @@ pub(crate) struct Shown<T>(pub(crate) T);
 
 impl<'r, T: Serialize> Responder<'r, 'static> for Shown<T> {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
-        let body = json::to_string(&self.0).map_err(|_| Status::InternalServerError)?;
+        let body = json(&self.0)?;
         Response::build()
             .header(ContentType::JSON)
             .sized_body(body.len(), Cursor::new(body))
