@@ -110,7 +110,7 @@ pub enum StartError {
 /// warn and above, and panics go to standard error. Call it before Rocket launches, which then leaves the log alone.
 ///
 /// A thread of its own writes, all that has come within ten milliseconds at once. When standard error takes nothing,
-/// 4 MiB of lines wait and later ones are dropped and counted: a stuck terminal or pipe must not hold up sign-ins, and
+/// 4 MiB of lines wait, besides those it was given, and later ones are dropped and counted: a stuck terminal or pipe must not hold up sign-ins, and
 /// what must not be lost is in the audit log, not here.
 ///
 /// # Errors

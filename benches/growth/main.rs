@@ -1,10 +1,11 @@
 //! What becomes of speed and memory as the number of users grows?
 //!
-//! `cargo bench --bench growth [-- SIZE… --store=NAME… --sign-ins=N --plot=FILE]`; the README's figures are of `1000 10000
-//! 100000 1000000 --sign-ins=100000 --plot=benches/growth.svg`. For each store and size the release binary imports that many
-//! users and serves them. Hashes cost next to nothing, for they would hide the rest. The servers of all sizes run side by side
-//! and are loaded in turns, and each rate is the median of the rounds, so that a machine that is slow for a while is slow for
-//! all of them: believe the ratios. The load comes from this process, on the same cores.
+//! `cargo bench --bench growth [-- SIZE… --store=NAME… --sign-ins=N --plot=FILE --hashing]`; the README's figures are of `1000
+//! 10000 100000 1000000 --sign-ins=100000 --plot=benches/growth.svg`, and of `1000 1000000 --sign-ins=0 --hashing`. For each
+//! store and size the release binary imports that many users and serves them. Hashes cost next to nothing, for they would hide
+//! the rest, unless they are asked for: then they cost what they do by default. The servers of all sizes run side by side and
+//! are loaded in turns, and each rate is the median of the rounds, so that a machine that is slow for a while is slow for all
+//! of them: believe the ratios. The load comes from this process, on the same cores.
 //!
 //! Prints a table in Markdown, and draws a plot if it is told where. Linux only: memory is read from `/proc`.
 #![expect(
@@ -32,9 +33,10 @@ use process::Server;
 use tempfile::TempDir;
 use users::{ADMIN, PASSWORD};
 
-/// How many rounds there are of each rate, and how long a round is.
+/// How many rounds there are of each rate, and how long a round is, without and with hashes.
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_secs(1);
+const ROUND_OF_HASHES: Duration = Duration::from_secs(4);
 
 /// Connections at once.
 const CONNECTIONS: u64 = 64;
@@ -53,6 +55,7 @@ const RATES: [&str; 3] = ["/user/me", "sign-in", "register"];
 struct Arguments {
     sizes: Vec<u64>,
     stores: Vec<String>,
+    hashing: bool,
     sign_ins: u64,
     plot: Option<String>,
 }
@@ -76,10 +79,26 @@ impl Arguments {
             } else {
                 stores
             },
+            hashing: all.iter().any(|arg| arg == "--hashing"),
             sign_ins: named("--sign-ins").pop().and_then(|n| n.parse().ok()).unwrap_or(10_000),
             plot: named("--plot").pop(),
         }
     }
+
+    const fn subject<'a>(&self, store: &'a str) -> Subject<'a> {
+        Subject {
+            store,
+            hashing: self.hashing,
+        }
+    }
+}
+
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    store: &'a str,
+    /// Whether hashes cost what they do by default.
+    hashing: bool,
 }
 
 /// What was measured of one store with so many users.
@@ -104,7 +123,8 @@ fn main() {
     println!("|---|---|---|---|---|---|---|---|");
     let mut lines = Vec::new();
     for store in &arguments.stores {
-        let measured = measure(&client, store, &arguments.sizes);
+        let subject = arguments.subject(store);
+        let measured = measure(&client, subject, &arguments.sizes);
         let least = measured[0].rates;
         for Measured {
             users,
@@ -123,8 +143,9 @@ fn main() {
         }
         lines.push((store.clone(), measured));
     }
-    for store in &arguments.stores {
-        let [few, many] = after_sign_ins(&client, store, arguments.sign_ins);
+    for store in arguments.stores.iter().filter(|_| arguments.sign_ins > 0) {
+        let subject = arguments.subject(store);
+        let [few, many] = after_sign_ins(&client, subject, arguments.sign_ins);
         let ratio = many / few;
         println!(
             "\n{store}: resident after 1000 sign-ins {few:.1} MiB, after {} {many:.1} MiB: {ratio:.2}",
@@ -136,19 +157,20 @@ fn main() {
     }
 }
 
-fn measure(client: &Client, store: &str, sizes: &[u64]) -> Vec<Measured> {
-    let homes: Vec<TempDir> = sizes.iter().map(|size| with_users(store, *size)).collect();
+fn measure(client: &Client, subject: Subject<'_>, sizes: &[u64]) -> Vec<Measured> {
+    let homes: Vec<TempDir> = sizes.iter().map(|size| with_users(subject, *size)).collect();
     let starts = homes
         .iter()
-        .map(|home| starts(client, home.path(), store))
+        .map(|home| starts(client, home.path(), subject))
         .collect::<Vec<_>>();
-    let servers: Vec<Server> = homes.iter().map(|home| start(client, home.path(), store)).collect();
+    let servers: Vec<Server> = homes.iter().map(|home| start(client, home.path(), subject)).collect();
     let resident: Vec<f64> = servers
         .iter()
         .zip(sizes)
         .map(|(server, size)| look_up(client, server, *size))
         .collect();
-    let rates = rates(client, &servers, sizes);
+    let round = if subject.hashing { ROUND_OF_HASHES } else { ROUND };
+    let rates = rates(client, &servers, sizes, round);
     (0..sizes.len())
         .map(|index| Measured {
             users: sizes[index],
@@ -161,15 +183,15 @@ fn measure(client: &Client, store: &str, sizes: &[u64]) -> Vec<Measured> {
 }
 
 /// A directory with a store of so many users.
-fn with_users(store: &str, users: u64) -> TempDir {
+fn with_users(subject: Subject<'_>, users: u64) -> TempDir {
     let home = tempfile::tempdir().expect("a directory can be made");
     let file = home.path().join("users.ndjson");
-    users::write(&file, users).expect("the users can be written");
+    users::write(&file, users, subject.hashing).expect("the users can be written");
     let imported = Command::new(env!("CARGO_BIN_EXE_shild"))
         .args(["--data-dir", "data", "import", "users.ndjson"])
         .current_dir(home.path())
         .env_clear()
-        .envs(settings(store))
+        .envs(settings(subject))
         .stdout(Stdio::null())
         .status();
     assert!(imported.is_ok_and(|status| status.success()), "the import failed");
@@ -177,30 +199,31 @@ fn with_users(store: &str, users: u64) -> TempDir {
     home
 }
 
-fn settings(store: &str) -> [(&str, &str); 3] {
-    [
-        ("SHILD_STORE", store),
+fn settings(subject: Subject<'_>) -> Vec<(&str, &str)> {
+    let cheap = [
         ("SHILD_PASSWORD__ARGON2__MEMORY_KIB", "8"),
         ("SHILD_PASSWORD__ARGON2__ITERATIONS", "1"),
-    ]
+    ];
+    let cheap = cheap.into_iter().filter(|_| !subject.hashing);
+    [("SHILD_STORE", subject.store)].into_iter().chain(cheap).collect()
 }
 
-fn start(client: &Client, home: &Path, store: &str) -> Server {
-    let server = Server::shild_with(home, &settings(store));
+fn start(client: &Client, home: &Path, subject: Subject<'_>) -> Server {
+    let server = Server::shild_with(home, &settings(subject));
     client.wait_for(&server);
     server
 }
 
 /// Medians after a stop and after a kill.
-fn starts(client: &Client, home: &Path, store: &str) -> (f64, f64) {
+fn starts(client: &Client, home: &Path, subject: Subject<'_>) -> (f64, f64) {
     let started = |server: &Server| server.started.elapsed().as_secs_f64() * 1e3;
     let (mut after_stop, mut after_kill) = (Vec::new(), Vec::new());
-    start(client, home, store).stop();
+    start(client, home, subject).stop();
     for _ in 0..STARTS {
-        let server = start(client, home, store);
+        let server = start(client, home, subject);
         after_stop.push(started(&server));
         drop(server);
-        let server = start(client, home, store);
+        let server = start(client, home, subject);
         after_kill.push(started(&server));
         server.stop();
     }
@@ -220,7 +243,7 @@ fn look_up(client: &Client, server: &Server, users: u64) -> f64 {
 }
 
 /// For each server the median of each rate.
-fn rates(client: &Client, servers: &[Server], sizes: &[u64]) -> Vec<[f64; 3]> {
+fn rates(client: &Client, servers: &[Server], sizes: &[u64], length: Duration) -> Vec<[f64; 3]> {
     let sessions: Vec<Vec<String>> = servers
         .iter()
         .zip(sizes)
@@ -235,7 +258,7 @@ fn rates(client: &Client, servers: &[Server], sizes: &[u64]) -> Vec<[f64; 3]> {
             for (index, server) in servers.iter().enumerate() {
                 let callers =
                     (0..CONNECTIONS).map(|connection| caller(what, round, connection, sizes[index], &sessions[index]));
-                let (load, _) = client.round(server, callers.collect());
+                let (load, _) = client.load(server, callers.collect(), length);
                 seen[index][rate].push(load.per_second());
             }
         }
@@ -260,9 +283,9 @@ fn caller(what: &str, round: u64, connection: u64, users: u64, sessions: &[Strin
 }
 
 /// Resident memory after 1000 and after so many sign-ins of a thousand users.
-fn after_sign_ins(client: &Client, store: &str, sign_ins: u64) -> [f64; 2] {
-    let home = with_users(store, 1_000);
-    let server = start(client, home.path(), store);
+fn after_sign_ins(client: &Client, subject: Subject<'_>, sign_ins: u64) -> [f64; 2] {
+    let home = with_users(subject, 1_000);
+    let server = start(client, home.path(), subject);
     let sign_in = |first: u64, last: u64| {
         let callers = (0..CONNECTIONS).map(|connection| {
             let numbers = (first..last)

@@ -5,8 +5,8 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LARGE: libc::c_int = 1 << 18;
 
-/// Has the first so many threads that take memory have heaps of their own, which all later ones share, and large blocks lie
-/// outside of them. By itself glibc makes eight heaps for each core, and what is freed in one is of no use to the others:
+/// Has the first so many threads that take memory have heaps of their own, which all later ones share in turns, and large
+/// blocks lie outside of them. By itself glibc makes eight heaps for each core, and what is freed in one is of no use to the others:
 /// opening a sled store of a million users frees some 50 MiB on one thread, and others took as much again. With one heap for
 /// all, those that answer requests waited for each other for a quarter of their time. And once glibc has seen a large block
 /// freed, it takes the next ones from a heap too, which falls to pieces under blocks such as Argon2's. To be called before
@@ -54,8 +54,13 @@ fn unchanged_code(mappings: &str, address: usize) -> Option<std::ops::Range<usiz
         let of_a_file = rest.starts_with("r-xp") && rest.contains(" /");
         (of_a_file && range.contains(&address)).then_some(range)
     })?;
-    let changed = lines.find_map(|line| line.strip_prefix("Anonymous:"))?;
-    (changed.trim() == "0 kB").then_some(code)
+    // What is not in the file is in memory or swapped out.
+    let mut none = |what| {
+        lines
+            .find_map(|line| line.strip_prefix(what))
+            .is_some_and(|size| size.trim() == "0 kB")
+    };
+    (none("Anonymous:") && none("Swap:")).then_some(code)
 }
 
 /// Other allocators see to it themselves, or not.
@@ -77,13 +82,20 @@ Anonymous:             0 kB
 55b140f6b000-55b140f71000 r-xp 00002000 fe:00 247282       /usr/bin/shild
 Rss:                  24 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 VmFlags: rd ex mr mw me
 55b140f71000-55b140f72000 r--p 00008000 fe:00 247282       /usr/bin/shild
 Anonymous:             4 kB
+Swap:                  0 kB
 7f0000000000-7f0000001000 r-xp 00000000 00:00 0            [vdso]
 Anonymous:             0 kB
+Swap:                  0 kB
 7f0000002000-7f0000003000 r-xp 00000000 fe:00 247283       /usr/lib/libm.so.6
 Anonymous:             4 kB
+Swap:                  0 kB
+7f0000004000-7f0000005000 r-xp 00000000 fe:00 247284       /usr/lib/libgcc_s.so.1
+Anonymous:             0 kB
+Swap:                  4 kB
 ";
 
     #[test]
@@ -94,6 +106,7 @@ Anonymous:             4 kB
             (0x55b1_40f6_9000, "it is not code"),
             (0x7f00_0000_0010, "it is of no file"),
             (0x7f00_0000_2010, "a page of it was written"),
+            (0x7f00_0000_4010, "a page of it was written and swapped out"),
             (0x10, "it is not mapped"),
         ] {
             assert_eq!(unchanged_code(MAPPINGS, address), None, "{why}");

@@ -17,8 +17,8 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     let settings = Settings::from_figment(&figment)?;
     let address = listen_address(&figment)?;
     let workers = workers(&figment)?;
-    // One each for those that answer requests, for the log, and for all others.
-    memory::limit_heaps(workers + 2);
+    // One for each that answers requests; all others share these.
+    memory::limit_heaps(workers.max(2));
     // Dropped last: it writes the lines that still wait.
     let _log = log::init(settings.log, settings.log_level)?;
     for warning in settings.warnings(address) {
@@ -54,7 +54,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     })
 }
 
-/// A runtime with so many threads that answer requests; each has taken memory before anybody else can.
+/// A runtime with so many threads that answer requests; each has taken memory before anybody but the log can.
 fn runtime_of(workers: usize) -> io::Result<Runtime> {
     let (started, starts) = mpsc::channel();
     let runtime = Builder::new_multi_thread()

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many bytes may wait for whoever does not take them.
+/// How many bytes may wait for whoever does not take them, besides those that are being written.
 pub(super) const MAX_WAITING: usize = 4 << 20;
 
 /// How long the thread rests after it has written all there was.
@@ -85,30 +85,59 @@ impl Shared {
 
     fn write_to(&self, mut out: impl Write) {
         let mut lines = Vec::new();
+        let mut cut = false;
         while self.next(&mut lines) {
-            // There is nobody to tell.
-            let _ = out.write_all(&lines).and_then(|()| out.flush());
+            if cut {
+                lines.insert(0, b'\n');
+            }
+            let taken = self.put(&mut out, &lines);
+            let lost = &lines[taken..];
+            cut = !lost.is_empty() && taken > 0 && lines[taken - 1] != b'\n';
+            if !lost.is_empty() {
+                self.waiting().dropped += lost.split(|byte| *byte == b'\n').count() - 1;
+            }
+            lines.clear();
+            lines.shrink_to(KEPT);
+            self.rest(PAUSE);
         }
         self.waiting().has_ended = true;
         self.ended.notify_all();
+    }
+
+    /// Writes as much of this as is taken; how many bytes. Whoever takes nothing for now is waited for until the end.
+    fn put(&self, out: &mut impl Write, lines: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < lines.len() {
+            match out.write(&lines[taken..]) {
+                Ok(0) => break,
+                Ok(len) => taken += len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.waiting().ending => self.rest(PAUSE),
+                // There is nobody to tell.
+                Err(_) => break,
+            }
+        }
+        taken
+    }
+
+    /// Rests, at most until it is to end.
+    fn rest(&self, pause: Duration) {
+        drop(
+            self.news
+                .wait_timeout_while(self.waiting(), pause, |waiting| !waiting.ending),
+        );
     }
 
     /// Waits for lines and takes them all; `false` at the end. One that comes alone is taken at once; those that come within a
     /// pause after others gather meanwhile.
     fn next(&self, lines: &mut Vec<u8>) -> bool {
         let mut waiting = self.waiting();
-        if !lines.is_empty() {
-            let rested = self.news.wait_timeout_while(waiting, PAUSE, |waiting| !waiting.ending);
-            waiting = rested.unwrap_or_else(PoisonError::into_inner).0;
-        }
         waiting.idle = true;
         waiting = self
             .news
             .wait_while(waiting, |waiting| waiting.lines.is_empty() && !waiting.ending)
             .unwrap_or_else(PoisonError::into_inner);
         waiting.idle = false;
-        lines.clear();
-        lines.shrink_to(KEPT);
         mem::swap(lines, &mut waiting.lines);
         !lines.is_empty()
     }
@@ -210,6 +239,46 @@ mod tests {
         log(&aside, b"last\n");
         go.send(()).unwrap();
         assert_eq!(written.recv().unwrap(), b"last\n", "it goes on");
+    }
+
+    /// Does each time as the next of these says, and then takes everything.
+    struct Moody(std::vec::IntoIter<Result<usize, io::ErrorKind>>, mpsc::Sender<Vec<u8>>);
+
+    impl Write for Moody {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let len = self.0.next().unwrap_or(Ok(bytes.len())).map_err(io::Error::from)?;
+            self.1.send(bytes[..len].to_vec()).map_err(io::Error::other)?;
+            Ok(len)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_not_taken_for_now_is_written_later_and_what_cannot_be_written_is_counted() {
+        let moods = vec![
+            Ok(2),
+            Err(io::ErrorKind::WouldBlock),
+            Err(io::ErrorKind::Interrupted),
+            Ok(4),
+            Ok(3),
+            Err(io::ErrorKind::StorageFull),
+        ];
+        let (pieces, written) = mpsc::channel();
+        let aside = Aside::start(Moody(moods.into_iter(), pieces)).unwrap();
+        log(&aside, b"first\n");
+        let first: Vec<u8> = (0..2).flat_map(|_| written.recv().unwrap()).collect();
+        assert_eq!(first, b"first\n");
+        log(&aside, b"second\n");
+        assert_eq!(written.recv().unwrap(), b"sec");
+        while aside.dropped() == 0 {
+            thread::yield_now();
+        }
+        log(&aside, b"third\n");
+        assert_eq!(written.recv().unwrap(), b"\nthird\n", "a line of its own");
+        assert_eq!(aside.dropped(), 1);
     }
 
     #[test]

@@ -33,8 +33,9 @@ const MAX_BATCH: usize = 512;
 /// out of proportion with larger ones.
 const MAX_WEIGHT: usize = 1000;
 
-/// How long a request may wait for others to come.
+/// How far apart it is looked for more requests, and how long a request may wait for others.
 const MOMENT: Duration = Duration::from_micros(50);
+const MOMENTS: Duration = Duration::from_millis(1);
 
 /// After a failure it is tried no sooner than this to open the database again.
 const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
@@ -169,13 +170,14 @@ impl Batch {
     fn gather(first: Message, requests: &mut mpsc::Receiver<Message>, last: usize) -> Self {
         let mut batch = Self::default();
         batch.add(first, requests);
+        let start = Instant::now();
         loop {
             while !batch.is_full()
                 && let Ok(next) = requests.try_recv()
             {
                 batch.add(next, requests);
             }
-            if batch.is_full() || batch.changes.len() >= last {
+            if batch.is_full() || batch.changes.len() >= last || start.elapsed() >= MOMENTS {
                 return batch;
             }
             thread::sleep(MOMENT);
