@@ -198,6 +198,10 @@ mod tests {
         (Aside::start(Slow(pieces, told)).unwrap(), written, go)
     }
 
+    fn piece(written: &mpsc::Receiver<Vec<u8>>) -> Vec<u8> {
+        written.recv_timeout(Duration::from_secs(20)).unwrap()
+    }
+
     fn log(aside: &Aside, line: &[u8]) {
         let mut aside = aside;
         aside.write_all(line).unwrap();
@@ -206,6 +210,10 @@ mod tests {
     #[test]
     fn a_line_that_comes_alone_is_written_at_once_and_those_that_come_meanwhile_together() {
         let (aside, written, go) = slow();
+        // Nobody looks for a line by itself.
+        while !aside.0.waiting().idle {
+            thread::yield_now();
+        }
         log(&aside, b"first\n");
         // It is being written now, or else all three would come in one.
         while !aside.0.waiting().lines.is_empty() {
@@ -215,7 +223,7 @@ mod tests {
         log(&aside, b"third\n");
         for lines in [&b"first\n"[..], b"second\nthird\n"] {
             go.send(()).unwrap();
-            assert_eq!(written.recv().unwrap(), lines);
+            assert_eq!(piece(&written), lines);
         }
         assert_eq!(aside.dropped(), 0);
     }
@@ -234,11 +242,11 @@ mod tests {
         assert_eq!(aside.dropped(), 2);
         for len in [6, MAX_WAITING] {
             go.send(()).unwrap();
-            assert_eq!(written.recv().unwrap().len(), len);
+            assert_eq!(piece(&written).len(), len);
         }
         log(&aside, b"last\n");
         go.send(()).unwrap();
-        assert_eq!(written.recv().unwrap(), b"last\n", "it goes on");
+        assert_eq!(piece(&written), b"last\n", "it goes on");
     }
 
     /// Does each time as the next of these says, and then takes everything.
@@ -269,15 +277,15 @@ mod tests {
         let (pieces, written) = mpsc::channel();
         let aside = Aside::start(Moody(moods.into_iter(), pieces)).unwrap();
         log(&aside, b"first\n");
-        let first: Vec<u8> = (0..2).flat_map(|_| written.recv().unwrap()).collect();
+        let first: Vec<u8> = (0..2).flat_map(|_| piece(&written)).collect();
         assert_eq!(first, b"first\n");
         log(&aside, b"second\n");
-        assert_eq!(written.recv().unwrap(), b"sec");
+        assert_eq!(piece(&written), b"sec");
         while aside.dropped() == 0 {
             thread::yield_now();
         }
         log(&aside, b"third\n");
-        assert_eq!(written.recv().unwrap(), b"\nthird\n", "a line of its own");
+        assert_eq!(piece(&written), b"\nthird\n", "a line of its own");
         assert_eq!(aside.dropped(), 1);
     }
 
