@@ -8,7 +8,7 @@ const LARGE: libc::c_int = 1 << 18;
 /// Has the first so many threads that take memory have heaps of their own, which all later ones share in turns, and large
 /// blocks lie outside of them. By itself glibc makes eight heaps for each core, and what is freed in one is of no use to the others:
 /// opening a sled store of a million users frees some 50 MiB on one thread, and others took as much again. With one heap for
-/// all, those that answer requests waited for each other for a quarter of their time. And once glibc has seen a large block
+/// all, those that answer requests waited for each other for a fifth of their time. And once glibc has seen a large block
 /// freed, it takes the next ones from a heap too, which falls to pieces under blocks such as Argon2's. To be called before
 /// there is a second thread; the last call counts.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
