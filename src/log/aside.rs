@@ -92,9 +92,13 @@ impl Shared {
             }
             let taken = self.put(&mut out, &lines);
             let lost = &lines[taken..];
-            cut = !lost.is_empty() && taken > 0 && lines[taken - 1] != b'\n';
-            if !lost.is_empty() {
-                self.waiting().dropped += lost.split(|byte| *byte == b'\n').count() - 1;
+            let ended = lost.iter().filter(|byte| **byte == b'\n').count();
+            if taken > 0 {
+                cut = !lost.is_empty() && lines[taken - 1] != b'\n';
+                self.waiting().dropped += ended;
+            } else {
+                // The first line break was put before them.
+                self.waiting().dropped += ended - usize::from(cut);
             }
             lines.clear();
             lines.shrink_to(KEPT);
@@ -273,6 +277,7 @@ mod tests {
             Ok(4),
             Ok(3),
             Err(io::ErrorKind::StorageFull),
+            Err(io::ErrorKind::StorageFull),
         ];
         let (pieces, written) = mpsc::channel();
         let aside = Aside::start(Moody(moods.into_iter(), pieces)).unwrap();
@@ -285,8 +290,12 @@ mod tests {
             thread::yield_now();
         }
         log(&aside, b"third\n");
-        assert_eq!(piece(&written), b"\nthird\n", "a line of its own");
-        assert_eq!(aside.dropped(), 1);
+        while aside.dropped() == 1 {
+            thread::yield_now();
+        }
+        log(&aside, b"fourth\n");
+        assert_eq!(piece(&written), b"\nfourth\n", "a line of its own");
+        assert_eq!(aside.dropped(), 2);
     }
 
     #[test]
