@@ -47,6 +47,26 @@ fn a_wrong_command_line_exits_with_2_and_one_line() {
     }
 }
 
+// Waited for ever before: tokio panics when it is refused a thread, and joins those that it has.
+#[cfg(target_os = "linux")]
+#[test]
+fn more_threads_than_the_system_allows_end_the_start_with_a_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new("timeout")
+        .args(["60", "sh", "-c", "ulimit -v 3000000; exec \"$0\" serve --port 0"])
+        .arg(env!("CARGO_BIN_EXE_shild"))
+        .current_dir(&dir)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("ROCKET_WORKERS", "20000")
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    let said = "shild: cannot start 20000 threads that answer requests (workers = 20000)";
+    assert!(err.contains(said) && !err.contains("panic"), "{err}");
+}
+
 #[test]
 fn a_wrong_setting_exits_with_1_and_one_line_that_names_it() {
     for verb in [

@@ -1,7 +1,7 @@
 //! `shild serve`
 
-use std::io;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
+use std::{io, thread};
 
 use rocket::fairing::AdHoc;
 use shild::config::{Settings, Sources, listen_address, rocket_figment, workers};
@@ -56,6 +56,12 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
 
 /// A runtime with so many threads that answer requests; each has taken memory before anybody but the log can.
 fn runtime_of(workers: usize) -> io::Result<Runtime> {
+    has_threads(workers).map_err(|cause| {
+        io::Error::new(
+            cause.kind(),
+            format!("cannot start {workers} threads that answer requests (workers = {workers}): {cause}"),
+        )
+    })?;
     let (started, starts) = mpsc::channel();
     let runtime = Builder::new_multi_thread()
         .worker_threads(workers)
@@ -67,6 +73,19 @@ fn runtime_of(workers: usize) -> io::Result<Runtime> {
         .build()?;
     starts.iter().take(workers).for_each(drop);
     Ok(runtime)
+}
+
+/// Whether the system lets this process have so many more threads, all at once. tokio panics where it does not, and then waits for
+/// ever for those that it has.
+fn has_threads(count: usize) -> io::Result<()> {
+    let all_started = Mutex::new(());
+    thread::scope(|scope| {
+        let _not_yet = all_started.lock();
+        (0..count).try_for_each(|_| {
+            let waiting = thread::Builder::new().spawn_scoped(scope, || drop(all_started.lock()));
+            waiting.map(drop)
+        })
+    })
 }
 
 /// Done when the process is told to end, at any time from this call on: a signal that comes before it is waited for would
