@@ -12,16 +12,15 @@ pub(crate) const REALM: &str = "shild";
 pub(crate) enum Credentials<'a> {
     /// None, or of another scheme (requirement B1).
     Absent,
-    /// A well-formed bearer token.
+    /// One token, of whatever characters: [`refusal`] looks at those that are not accepted.
     Bearer(&'a str),
-    /// An empty token, illegal characters, or two headers (requirement B4).
+    /// Two headers (requirement B4).
     Malformed,
 }
 
 /// Reads all `Authorization` headers of a request.
 ///
-/// The scheme's case and the number of spaces after it do not matter (requirement B5). A token is
-/// `b64token` of RFC 6750 §2.1.
+/// The scheme's case and the number of spaces after it do not matter (requirement B5).
 pub(crate) fn read<'a>(mut headers: impl Iterator<Item = &'a str>) -> Credentials<'a> {
     let Some(header) = headers.next() else {
         return Credentials::Absent;
@@ -33,19 +32,23 @@ pub(crate) fn read<'a>(mut headers: impl Iterator<Item = &'a str>) -> Credential
     if !scheme.eq_ignore_ascii_case("Bearer") {
         return Credentials::Absent;
     }
-    let token = rest.trim_matches(' ');
+    Credentials::Bearer(rest.trim_matches(' '))
+}
+
+/// Why a token that nobody here accepts is refused: it is not even `b64token` of RFC 6750 §2.1 (requirement B4), or it is of no use
+/// (B2). No token that is accepted has other characters, so nobody need look at them before.
+pub(crate) fn refusal(token: &str) -> Challenge {
     if is_b64token(token) {
-        Credentials::Bearer(token)
+        Challenge::InvalidToken
     } else {
-        Credentials::Malformed
+        Challenge::InvalidRequest
     }
 }
 
 fn is_b64token(text: &str) -> bool {
-    let of_b64token = |b: u8| b.is_ascii_alphanumeric() | matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    let of_b64token = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
     let body = text.trim_end_matches('=');
-    // Every letter of every token is looked at: without a way out the compiler takes many at once.
-    !body.is_empty() & body.bytes().fold(true, |all, b| all & of_b64token(b))
+    !body.is_empty() && body.bytes().all(of_b64token)
 }
 
 /// Why a protected route was not entered: the `WWW-Authenticate` of RFC 6750 §3 and RFC 9470 §3.
@@ -148,7 +151,13 @@ mod tests {
             "Bearer é",
             "Bearer \"x\"",
         ] {
-            assert_eq!(read_one(header), Credentials::Malformed, "{header}");
+            let Credentials::Bearer(token) = read_one(header) else {
+                panic!("{header}");
+            };
+            assert_eq!(refusal(token), Challenge::InvalidRequest, "{header}");
+        }
+        for token in ["a", "abc.d~e+f/g==", "-._~+/"] {
+            assert_eq!(refusal(token), Challenge::InvalidToken, "{token}");
         }
         assert_eq!(read(["Bearer a", "Bearer a"].into_iter()), Credentials::Malformed);
         assert_eq!(read(["Bearer a", "Basic Og=="].into_iter()), Credentials::Malformed);

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::bearer::{self, Credentials};
+use crate::bearer::{self, Challenge, Credentials};
 use crate::error::Problem;
 use crate::json;
 use crate::oauth::OAuthError;
@@ -37,8 +37,8 @@ pub const TARGETS: [Target; 10] = [
 /// The longest name that is looked for: the default of the setting.
 const MAX_USERNAME: usize = Username::DEFAULT_MAX_LENGTH;
 
-/// Each line is one `Authorization` header. A token that is found is one of RFC 6750 §2.1, is the whole of what stands in the one
-/// header, and is found again in the plainest header that carries it (requirements B1, B4, B5).
+/// Each line is one `Authorization` header. A token that is found is the whole of what stands in the one header, is found again in the
+/// plainest header that carries it, and is refused as malformed unless it is one of RFC 6750 §2.1 (requirements B1, B4, B5).
 pub fn bearer(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let headers: Vec<_> = text.split('\n').collect();
@@ -48,15 +48,14 @@ pub fn bearer(input: &[u8]) {
     };
     match bearer::read(headers.iter().copied()) {
         Credentials::Absent => assert!(headers.len() == 1 && !is_bearer(headers[0])),
-        Credentials::Malformed => assert!(headers.len() > 1 || is_bearer(headers[0])),
+        Credentials::Malformed => assert!(headers.len() > 1),
         Credentials::Bearer(token) => {
             assert!(headers.len() == 1 && is_bearer(headers[0]));
-            assert_eq!(headers[0].trim_end_matches(' ').rsplit(' ').next(), Some(token));
-            assert!(
-                token
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b))
-            );
+            assert!(headers[0].trim_end_matches(' ').ends_with(token));
+            let strange = |b: u8| !b.is_ascii_alphanumeric() && !b"-._~+/=".contains(&b);
+            if token.is_empty() || token.bytes().any(strange) {
+                assert_eq!(bearer::refusal(token), Challenge::InvalidRequest);
+            }
             let plain = format!("Bearer {token}");
             assert_eq!(bearer::read([plain.as_str()].into_iter()), Credentials::Bearer(token));
         }

@@ -17,6 +17,7 @@ use crate::bearer::{self, Challenge, Credentials};
 use crate::clock::Timestamp;
 use crate::error::{Error, Problem};
 use crate::http::catch::refuse;
+use crate::http::passing::given;
 use crate::http::respond::document_problems;
 use crate::sessions::SignedIn;
 use crate::shild::Shild;
@@ -144,7 +145,7 @@ fn shild<'r>(request: &'r Request<'_>) -> Result<&'r Shild, Error> {
 }
 
 fn bearer_token<'r>(request: &'r Request<'_>) -> Result<&'r str, Error> {
-    match bearer::read(request.headers().get("Authorization")) {
+    match bearer::read(given(request, "Authorization")) {
         Credentials::Bearer(token) => Ok(token),
         Credentials::Absent => Err(Challenge::Missing.into()),
         Credentials::Malformed => Err(Challenge::InvalidRequest.into()),
@@ -153,7 +154,11 @@ fn bearer_token<'r>(request: &'r Request<'_>) -> Result<&'r str, Error> {
 
 async fn current_user(request: &Request<'_>) -> Result<CurrentUser, Error> {
     let token = bearer_token(request)?;
-    Ok(CurrentUser(shild(request)?.authenticate(token).await?))
+    match shild(request)?.authenticate(token).await {
+        Ok(signed_in) => Ok(CurrentUser(signed_in)),
+        Err(error) if error.problem() == Problem::InvalidToken => Err(bearer::refusal(token).into()),
+        Err(error) => Err(error),
+    }
 }
 
 fn with_scope(user: CurrentUser, scope: &'static str) -> Result<CurrentUser, Error> {

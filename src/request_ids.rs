@@ -41,8 +41,9 @@ impl fmt::Debug for RequestIds {
 
 /// The 32 digits of a number: one is made for nearly every request, and formatting it took most of that.
 fn hex(number: u128) -> String {
-    let digit = |at| char::from(b"0123456789abcdef"[(number >> at) as usize & 0xF]);
-    (0..32).rev().map(|at| digit(4 * at)).collect()
+    let digit = |half| b"0123456789abcdef"[usize::from(half)];
+    let digits = number.to_be_bytes().map(|byte| [digit(byte >> 4), digit(byte & 0xF)]);
+    str::from_utf8(digits.as_flattened()).unwrap_or_default().to_owned()
 }
 
 fn is_request_id(text: &str) -> bool {

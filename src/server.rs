@@ -19,6 +19,7 @@ use std::{io, mem};
 
 use hyper::server::conn::Http;
 use hyper::service::service_fn;
+use rocket::config::{Config, Ident};
 use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket, Shutdown};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -27,6 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 pub(crate) use self::bridge::Chunks;
 use self::gate::{First, Gate};
 use self::pulse::Pulse;
+use crate::http::headers::Usual;
 
 /// Connections that wait to be taken. Of a burst that is larger the system drops what is left, and some of those clients are never
 /// told.
@@ -91,13 +93,13 @@ pub async fn serve(
     patience: Patience,
     told_to_end: impl Future<Output = ()>,
 ) -> Result<bool, Box<rocket::Error>> {
-    let client = Arc::new(Client::untracked(rocket).await?);
-    let config = &client.rocket().config().shutdown;
+    let site = Site::of(rocket).await?;
+    let config = &site.client.rocket().config().shutdown;
     let grace = Duration::from_secs(u64::from(config.grace) + u64::from(config.mercy));
-    let shutdown = client.rocket().shutdown();
+    let shutdown = site.client.rocket().shutdown();
     let (open, mut closed) = mpsc::channel::<()>(1);
     let server = Server {
-        client,
+        site: Arc::new(site),
         patience,
         shutdown: shutdown.clone(),
         _open: open,
@@ -111,9 +113,31 @@ pub async fn serve(
     Ok(tokio::time::timeout(grace, closed.recv()).await.is_ok())
 }
 
+/// What answers.
+struct Site {
+    client: Client,
+    usual: Usual,
+}
+
+impl Site {
+    async fn of(rocket: Rocket<Build>) -> Result<Self, rocket::Error> {
+        // Rocket would look for it in each answer, and put it in.
+        let ident = rocket
+            .figment()
+            .extract_inner::<Ident>(Config::IDENT)
+            .unwrap_or_default();
+        let server = ident.as_str().and_then(|ident| ident.parse().ok());
+        let silent = rocket.figment().clone().merge((Config::IDENT, false));
+        Ok(Self {
+            client: Client::untracked(rocket.configure(silent)).await?,
+            usual: Usual::with(server),
+        })
+    }
+}
+
 #[derive(Clone)]
 struct Server {
-    client: Arc<Client>,
+    site: Arc<Site>,
     patience: Patience,
     shutdown: Shutdown,
     /// Closed when the last connection is.
@@ -167,9 +191,9 @@ impl Server {
         let patience = self.patience;
         let mut late = first == First::Late;
         let service = service_fn(|request| {
-            let client = Arc::clone(&self.client);
+            let site = Arc::clone(&self.site);
             bridge::answer(
-                client,
+                site,
                 peer,
                 pulse.busy(),
                 patience.request,
@@ -181,6 +205,9 @@ impl Server {
             Http::new()
                 .http1_only(true)
                 .max_buf_size(head::MAX_LEN)
+                // Whoever has said all that it has to say gets its answer; and hyper looks for no end while it waits for one,
+                // for which it would take 8 KiB more.
+                .http1_half_close(true)
                 .serve_connection(gate, service)
         );
         let mut too_long = pin!(pulse.outlasts(patience));

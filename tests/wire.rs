@@ -238,6 +238,56 @@ fn more_connections_than_descriptors_end_nothing() {
     server.stop();
 }
 
+// H10 (RFC 9112 §9.6: the end of what a client sends is no end of what it reads). Had no answer before.
+#[test]
+fn who_has_said_all_is_answered_and_the_connection_ends() {
+    let home = home();
+    let server = Server::start(home.path());
+    server.register("juliet");
+    let sign_in = form(
+        "/shild",
+        &format!(
+            "grant_type=password&username=juliet&password={}",
+            PASSWORD.replace(' ', "+")
+        ),
+    );
+    for sent in [sign_in.clone(), format!("{SMUGGLED}{sign_in}")] {
+        let mut wire = Wire::to(&server);
+        wire.send(&sent);
+        wire.end();
+        let answers = wire.rest();
+        assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+        assert!(
+            answers
+                .last()
+                .is_some_and(|last| last.json()["access_token"].is_string()),
+            "{answers:?}"
+        );
+    }
+    // Half a request is none, and is not waited for.
+    let mut wire = Wire::to(&server);
+    wire.send(&sign_in[..sign_in.len() / 2]);
+    wire.end();
+    assert!(wire.rest().iter().all(|answer| answer.status == 400));
+    server.stop();
+}
+
+// H1
+#[test]
+fn what_the_server_calls_itself_can_be_set() {
+    for (ident, said) in [("Proteus", Some("Proteus")), ("false", None)] {
+        let home = home();
+        let server = Server::spawn(home.path(), {
+            let mut command = shild(home.path(), &["serve", "--port", "0"]);
+            command.env("ROCKET_IDENT", ident);
+            command
+        });
+        let answer = Wire::to(&server).ask(SMUGGLED);
+        assert_eq!(answer.header("server"), said);
+        server.stop();
+    }
+}
+
 // H6, H7, H5
 #[test]
 fn methods_are_answered_truthfully() {

@@ -4,6 +4,7 @@
 use rocket::http::Status;
 use rocket::{Request, Response};
 
+use super::passing::given;
 use crate::shild::Shild;
 
 /// How long a browser may remember a preflight, in seconds.
@@ -17,7 +18,7 @@ pub(super) fn allow(request: &Request<'_>, response: &mut Response<'_>, shild: &
         return;
     }
     response.adjoin_raw_header("Vary", "Origin");
-    let mut origins = request.headers().get("Origin");
+    let mut origins = given(request, "Origin");
     let (Some(origin), None) = (origins.next(), origins.next()) else {
         return;
     };
@@ -29,7 +30,7 @@ pub(super) fn allow(request: &Request<'_>, response: &mut Response<'_>, shild: &
         "Access-Control-Expose-Headers",
         "ETag, Location, Retry-After, WWW-Authenticate, X-Request-Id",
     );
-    let preflight = request.headers().contains("Access-Control-Request-Method");
+    let preflight = given(request, "Access-Control-Request-Method").next().is_some();
     if preflight && response.status() == Status::NoContent {
         let methods = response.headers().get_one("Allow").unwrap_or_default().to_owned();
         response.set_raw_header("Access-Control-Allow-Methods", methods);

@@ -9,6 +9,7 @@ use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::okapi;
 use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 
+use crate::http::passing::given;
 use crate::http::respond::of_schema;
 use crate::if_match::IfMatch;
 
@@ -17,7 +18,7 @@ impl<'r> FromRequest<'r> for IfMatch {
     type Error = Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Infallible> {
-        Outcome::Success(Self::read(request.headers().get("If-Match")))
+        Outcome::Success(Self::read(given(request, "If-Match")))
     }
 }
 

@@ -9,14 +9,14 @@ use rocket::request::{FromRequest, Outcome};
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 
-use super::passing::Passing;
+use super::passing::{Passing, given};
 use crate::origin::Origin;
 use crate::shild::Shild;
 
 /// The id of this request: the one it came with if that is 1–64 of `[A-Za-z0-9._-]`, else a new one
 /// (requirement H13).
 pub(crate) fn request_id<'r>(request: &'r Request<'_>, shild: &Shild) -> &'r str {
-    let given = || request.headers().get_one("X-Request-Id");
+    let given = || given(request, "X-Request-Id").next();
     Passing::of(request).id.get_or_init(|| shild.request_ids.of(given()))
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn request_id<'r>(request: &'r Request<'_>, shild: &Shild) -> &'r str
 /// and whoever does that shares the throttle of the proxy's own address.
 pub(crate) fn client_ip(request: &Request<'_>, shild: &Shild) -> Option<IpAddr> {
     let peer = request.remote()?.ip().to_canonical();
-    let lines = |name| request.headers().get(name).flat_map(|line: &str| line.split(','));
+    let lines = |name| given(request, name).flat_map(|line: &str| line.split(','));
     let client = |hops: Vec<&str>| {
         let trusted = |ip| shild.settings().trusts_proxy(ip);
         (!hops.is_empty()).then(|| client_of(peer, &hops, trusted))
@@ -84,7 +84,7 @@ impl<'r> FromRequest<'r> for Origin {
                 .state::<Shild>()
                 .or_error((Status::InternalServerError, ()))
         );
-        let user_agent = request.headers().get_one("User-Agent");
+        let user_agent = given(request, "User-Agent").next();
         Outcome::Success(Self {
             ip: client_ip(request, shild),
             user_agent: user_agent.map(|text| text.chars().filter(|c| !c.is_control()).take(256).collect()),

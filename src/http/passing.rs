@@ -3,6 +3,7 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use hyper::HeaderMap;
 use rocket::Request;
 
 use crate::error::Error;
@@ -18,6 +19,8 @@ pub(crate) struct Passing {
     pub(super) id: OnceLock<String>,
     /// Why a guard refused it.
     pub(super) refusal: OnceLock<Error>,
+    /// The header fields that the program's own server has read. `None`: they are in Rocket's hands.
+    fields: Option<HeaderMap>,
     /// The body that the program's own server has taken, until somebody reads it.
     body: Mutex<Option<Chunks>>,
 }
@@ -29,6 +32,7 @@ impl Passing {
             by_server: false,
             id: OnceLock::new(),
             refusal: OnceLock::new(),
+            fields: None,
             body: Mutex::new(None),
         }
     }
@@ -40,10 +44,11 @@ impl Passing {
 
     /// Begins with a request of the program's own server, which adds the headers with this `id` to the answer if there is one.
     /// To be called before anything else of this crate sees the request.
-    pub(crate) fn begin(request: &Request<'_>, id: Option<String>, body: Option<Chunks>) {
+    pub(crate) fn begin(request: &Request<'_>, id: Option<String>, fields: HeaderMap, body: Option<Chunks>) {
         request.local_cache(|| Self {
             by_server: id.is_some(),
             id: id.map_or_else(OnceLock::new, OnceLock::from),
+            fields: Some(fields),
             body: Mutex::new(body),
             ..Self::new()
         });
@@ -53,4 +58,17 @@ impl Passing {
     pub(crate) fn take_body(&self) -> Option<Chunks> {
         self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+/// The values of the header fields of this name that a request came with, in their order. One that is not UTF-8 is none.
+///
+/// Rocket knows only those that it goes by itself where the program's own server has read them: each costs a search of a map that
+/// hashes names letter by letter, and a copy.
+pub(crate) fn given<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterator<Item = &'r str> {
+    let taken = Passing::of(request).fields.as_ref();
+    let rockets = taken.is_none().then(|| request.headers().get(name));
+    let taken = taken.into_iter().flat_map(move |fields| fields.get_all(name));
+    taken
+        .filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
+        .chain(rockets.into_iter().flatten())
 }

@@ -13,6 +13,8 @@ use rocket::response::Response;
 use rocket::route::{Handler, Outcome};
 use rocket::{Data, Request, Route};
 
+use crate::http::passing::given;
+
 /// A route that answers with this text. `policy` is the `Content-Security-Policy` of the page that it belongs to.
 pub(super) fn file(path: &str, kind: ContentType, text: impl Into<Cow<'static, str>>, policy: &'static str) -> Route {
     route(path, Source::Text(kind, text.into()), policy)
@@ -78,9 +80,7 @@ impl Kept {
         response.set_raw_header("Vary", "Accept-Encoding");
         response.set_raw_header("Content-Security-Policy", policy);
         let is_mine = |tag: &str| tag.trim() == self.etag || tag.trim() == "*";
-        if request
-            .headers()
-            .get("If-None-Match")
+        if given(request, "If-None-Match")
             .flat_map(|tags| tags.split(','))
             .any(is_mine)
         {
@@ -88,7 +88,7 @@ impl Kept {
             return response;
         }
         response.set_header(self.kind.clone());
-        let accepted = request.headers().get("Accept-Encoding").flat_map(|all| all.split(','));
+        let accepted = given(request, "Accept-Encoding").flat_map(|all| all.split(','));
         let body = if accepted
             .map(str::trim)
             .any(|coding| coding.eq_ignore_ascii_case("gzip") || coding.starts_with("gzip;"))

@@ -8,6 +8,7 @@ use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 
 use crate::http::form::decode;
+use crate::http::passing::given;
 use crate::oauth::OAuthError;
 
 /// The longest `client_id` [own].
@@ -82,7 +83,7 @@ impl<'r> FromRequest<'r> for BasicClient {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        Outcome::Success(Self(read(request.headers().get("Authorization"))))
+        Outcome::Success(Self(read(given(request, "Authorization"))))
     }
 }
 

@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq as _;
 use crate::bearer::{self, Challenge, Credentials};
 use crate::error::{Error, Problem};
 use crate::http::catch::refuse;
+use crate::http::passing::given;
 use crate::http::respond::{document, failure};
 use crate::shild::Shild;
 
@@ -57,11 +58,11 @@ fn admit(request: &Request<'_>) -> Result<Scraper, Error> {
             "The metrics are for programs on the server's own host. For others, set metrics_token and send it as a bearer token.",
         ));
     };
-    match bearer::read(request.headers().get("Authorization")) {
+    match bearer::read(given(request, "Authorization")) {
         Credentials::Absent => Err(Challenge::Missing.into()),
         Credentials::Malformed => Err(Challenge::InvalidRequest.into()),
         Credentials::Bearer(given) if bool::from(given.as_bytes().ct_eq(token.expose().as_bytes())) => Ok(Scraper),
-        Credentials::Bearer(_) => Err(Challenge::InvalidToken.into()),
+        Credentials::Bearer(given) => Err(bearer::refusal(given).into()),
     }
 }
 
@@ -71,9 +72,9 @@ fn is_local(request: &Request<'_>) -> bool {
     let peer = request
         .remote()
         .is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let forwarded = FORWARDING.iter().any(|name| request.headers().contains(*name));
+    let forwarded = FORWARDING.iter().any(|name| given(request, name).next().is_some());
     // Rocket's own reading of this header is there only where Rocket has the connection.
-    let asked_for = request.headers().get_one("Host");
+    let asked_for = given(request, "Host").next();
     let asked_for = asked_for.and_then(|host| Host::parse(host).ok());
     peer && !forwarded && asked_for.is_some_and(|host| is_loopback_name(host.domain().as_str()))
 }

@@ -1,18 +1,18 @@
 //! From a request as hyper has it to Rocket's answer, and back.
 //!
 //! The body does not go through Rocket, whose local dispatch wants all of it beforehand: it waits in the request's local cache
-//! for whoever reads it ([`Passing::take_body`]).
+//! for whoever reads it ([`Passing::take_body`]). So do the header fields, but for those that Rocket goes by itself.
 
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, io};
 
 use hyper::body::{Bytes, HttpBody as _, Sender};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Body, Response, StatusCode};
 use rocket::http::uri::Origin;
 use rocket::http::{Header, Method};
@@ -21,11 +21,13 @@ use tokio::io::AsyncReadExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::Site;
 use super::head::Refusal;
 use super::pulse::Busy;
 use crate::error::{Error, Problem};
+use crate::http::catch;
+use crate::http::headers::{self, Usual};
 use crate::http::passing::Passing;
-use crate::http::{catch, headers};
 use crate::shild::Shild;
 
 /// A path that no route has: what was refused is answered there.
@@ -72,7 +74,7 @@ impl Drop for Answering {
 
 /// Answers a request; `late` says that its body has been waited for long enough.
 pub(super) fn answer(
-    client: Arc<Client>,
+    site: Arc<Site>,
     peer: SocketAddr,
     busy: Busy,
     patience: Duration,
@@ -83,8 +85,8 @@ pub(super) fn answer(
     let work = async move {
         let _busy = busy;
         let ends = request.headers().contains_key(TRANSFER_ENCODING) || Refusal::behind(&request).is_some();
-        let (request, id) = to_rocket(&client, peer, late, request);
-        send(request.dispatch().await, id.as_deref(), ends, patience, sender).await;
+        let (request, id) = to_rocket(&site.client, peer, late, request);
+        send(request.dispatch().await, &site.usual, id, ends, patience, sender).await;
     };
     Answering {
         work: Some(Box::pin(work)),
@@ -99,29 +101,46 @@ fn to_rocket(client: &Client, peer: SocketAddr, late: bool, request: Request) ->
         Err(error) => ((Method::Get, Origin::path_only(NOWHERE)), Some(error)),
     };
     let (method, uri) = target;
-    let mut local = client.req(method, uri).remote(peer);
+    let mut local = client.req(method, Target(uri));
+    local.inner_mut().set_remote(peer);
     let shild = client.rocket().state::<Shild>();
     let id = shild.map(|shild| shild.request_ids.of(given_id(&request)));
-    for (name, value) in request.headers() {
-        // As Rocket has it: a value that is not UTF-8 is none.
-        if let Ok(value) = std::str::from_utf8(value.as_bytes()) {
-            local.add_header(Header::new(name.as_str().to_owned(), value.to_owned()));
+    let (head, body) = request.into_parts();
+    // What it chooses a route by.
+    for name in [ACCEPT, CONTENT_TYPE] {
+        for value in head.headers.get_all(&name) {
+            // As Rocket has it: a value that is not UTF-8 is none.
+            if let Ok(value) = std::str::from_utf8(value.as_bytes()) {
+                local.add_header(Header::new(name.as_str().to_owned(), value.to_owned()));
+            }
         }
     }
-    let body = refused.is_none().then(|| Chunks {
-        body: request.into_body(),
-        late,
-    });
-    Passing::begin(&local, id.clone(), body);
+    let body = refused.is_none().then_some(Chunks { body, late });
+    Passing::begin(&local, id.clone(), head.headers, body);
     if let Some(error) = refused {
         catch::refuse(&local, error);
     }
     (local, id)
 }
 
+/// A target that has been read. Rocket keeps whatever it is given in words as well, for the error that this cannot be.
+struct Target(Origin<'static>);
+
+impl fmt::Display for Target {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
+}
+
+impl From<Target> for Origin<'static> {
+    fn from(target: Target) -> Self {
+        target.0
+    }
+}
+
 /// The id that the request came with.
 fn given_id(request: &Request) -> Option<&str> {
-    let mut given = request.headers().get_all(headers::ID).iter();
+    let mut given = request.headers().get_all(headers::ID_NAME).iter();
     given.find_map(|id| std::str::from_utf8(id.as_bytes()).ok())
 }
 
@@ -145,12 +164,13 @@ fn read(request: &Request) -> Result<(Method, Origin<'static>), Error> {
 /// Hands over the answer: its head through `head`, and what is long of its body as the client takes it.
 async fn send(
     mut answer: LocalResponse<'_>,
-    id: Option<&str>,
+    usual: &Usual,
+    id: Option<String>,
     ends: bool,
     patience: Duration,
     head: oneshot::Sender<Response<Body>>,
 ) {
-    let Ok(fields) = headers::all(answer.headers().iter(), id) else {
+    let Ok(fields) = usual.and(answer.headers().iter(), id) else {
         return tracing::error!("an answer has a header that cannot be sent");
     };
     let mut response = Response::new(Body::empty());

@@ -1,7 +1,7 @@
 //! A client that sends what it is given, byte for byte.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -61,10 +61,20 @@ impl Wire {
     /// Sends this and reads all answers until the server closes the connection.
     pub(crate) fn all(mut self, sent: &str) -> Vec<Answer> {
         self.send(sent);
+        self.rest()
+    }
+
+    /// Reads all answers until the server closes the connection.
+    pub(crate) fn rest(&mut self) -> Vec<Answer> {
         std::iter::from_fn(|| self.answer(true)).collect()
     }
 
-    fn send(&mut self, sent: &str) {
+    /// Says that nothing more will be sent.
+    pub(crate) fn end(&self) {
+        self.0.get_ref().shutdown(Shutdown::Write).expect("it is open");
+    }
+
+    pub(crate) fn send(&mut self, sent: &str) {
         // The server may have refused before it has read all.
         let _ = self.0.get_mut().write_all(sent.as_bytes());
     }
