@@ -399,6 +399,27 @@ fn would_trust<E: Engine>(dir: &Path) -> bool {
     super::open::files_of(dir, &dir.join(E::NAME)) == Files::AtRest
 }
 
+fn a_stamp_of_the_files_is_good_for_one_start<E: Engine>() {
+    let dir = tempfile::tempdir().unwrap();
+    let stamped = || {
+        let (_, marked) = super::mark::Mark::open(dir.path()).unwrap().unwrap();
+        assert!(marked.rest.is_some(), "they are as they were left, stamp or not");
+        marked.stamp.is_some()
+    };
+    let store = open::<E>(dir.path());
+    block_on(store.create(&user(1, "juliet"), &[])).unwrap();
+    drop(store);
+    assert!(stamped());
+    let store = open::<E>(dir.path());
+    assert!(!stamped(), "crossed out before anything is written");
+    drop(store);
+    assert!(stamped());
+    let looking = EmbeddedStore::<E>::open_to_look(dir.path(), Options::default()).unwrap();
+    assert!(!stamped(), "crossed out for who only looks as well");
+    drop(looking);
+    assert!(opens_at_once::<E>(dir.path()));
+}
+
 fn who_only_looks_vouches_for_nothing<E: Engine>() {
     let dir = tempfile::tempdir().unwrap();
     let store = open::<E>(dir.path());
@@ -482,4 +503,5 @@ of_each_engine! {
     only_what_was_closed_and_left_alone_is_not_looked_through
     whatever_happens_to_a_store_that_was_closed_leads_to_a_look
     who_only_looks_vouches_for_nothing
+    a_stamp_of_the_files_is_good_for_one_start
 }

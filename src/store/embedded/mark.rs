@@ -6,6 +6,7 @@
 //!
 //! The last mark before a store is left also says what its files are like. That holds until anything is written to them, which
 //! a database also does without a transaction and without a mark: so it is held against the files, and believed if it is right.
+//! A stamp of them, by which they need not be read for that, is crossed out before they are opened.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -14,7 +15,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::files::sync_dir;
-use super::rest::Rest;
+use super::rest::{Rest, Stamp};
 use super::tally::Tally;
 
 /// Its name in the data directory.
@@ -25,7 +26,7 @@ pub(crate) const FILE: &str = "mark";
 const SLOT: usize = 4096;
 
 /// What a mark begins with.
-const MAGIC: &[u8; 8] = b"shildmk2";
+const MAGIC: &[u8; 8] = b"shildmk3";
 
 /// What a mark says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub(super) struct Marked {
     pub(super) tally: Tally,
     /// The files that the store was left with, if it was left as it should be.
     pub(super) rest: Option<Rest>,
+    /// Of these files, until they are opened.
+    pub(super) stamp: Option<Stamp>,
 }
 
 /// The file of the mark.
@@ -101,19 +104,20 @@ impl Mark {
 
     /// Puts a mark on disk.
     pub(super) fn set(&mut self, tally: &Tally) -> io::Result<()> {
-        self.write(tally, None)
+        self.write(tally, None, None)
     }
 
     /// Puts a mark on disk that says that the store is left with these files.
-    pub(super) fn leave(&mut self, tally: &Tally, rest: Rest) -> io::Result<()> {
-        self.write(tally, Some(rest))
+    pub(super) fn leave(&mut self, tally: &Tally, rest: Rest, stamp: Option<Stamp>) -> io::Result<()> {
+        self.write(tally, Some(rest), stamp)
     }
 
-    fn write(&mut self, tally: &Tally, rest: Option<Rest>) -> io::Result<()> {
+    fn write(&mut self, tally: &Tally, rest: Option<Rest>, stamp: Option<Stamp>) -> io::Result<()> {
         let marked = Marked {
             number: self.number + 1,
             tally: *tally,
             rest,
+            stamp,
         };
         let payload = postcard::to_stdvec(&marked).expect("numbers can be encoded");
         let mut slot = MAGIC.to_vec();

@@ -17,7 +17,7 @@ use super::files::{self, make_private, sync_all, sync_dir};
 use super::mark::{self, Mark, Marked};
 use super::recent::Recent;
 use super::record::{Tree, meta, payload, seal, unseal};
-use super::rest::Rest;
+use super::rest::{Rest, Stamp};
 use super::slot::Slot;
 use super::spare::{self, Spare};
 use super::tally::Tally;
@@ -30,8 +30,9 @@ const FORMAT: u64 = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Bytes of memory for what was read or written lately: a quarter for users and sessions, the rest for pages. sled
-    /// counts a page as it lies on disk, which is half of what it takes in memory, and holds some ten thousand pages more;
-    /// those it has not are read from the operating system's own cache in microseconds.
+    /// counts a page as it lies on disk, which is half of what it takes in memory, and holds some ten thousand pages more; redb
+    /// takes half of what there is for pages. Those that are not there are read from the operating system's own cache in
+    /// microseconds.
     pub cache_capacity: u64,
 }
 
@@ -142,11 +143,25 @@ pub(super) fn open<E: Engine>(
 
 /// What is known of the files in `home`. To be asked before anything writes to them.
 pub(super) fn files_of(dir: &Path, home: &Path) -> Files {
-    let left = Mark::open(dir).ok().flatten().and_then(|(_, marked)| marked.rest);
+    let Ok(Some((
+        mut mark,
+        Marked {
+            tally,
+            rest: Some(left),
+            stamp,
+            ..
+        },
+    ))) = Mark::open(dir)
+    else {
+        return Files::Unknown;
+    };
+    let untouched = stamp.is_some() && Stamp::of(home).is_ok_and(|found| found == stamp);
+    let crossed_out = stamp.is_none() || mark.leave(&tally, left, None).is_ok();
     // Whatever keeps them from being read will be met again when they are opened.
-    match left {
-        Some(left) if Rest::of(home).is_ok_and(|found| found == left) => Files::AtRest,
-        _ => Files::Unknown,
+    if untouched && crossed_out || Rest::of(home).is_ok_and(|found| found == left) {
+        Files::AtRest
+    } else {
+        Files::Unknown
     }
 }
 
@@ -280,7 +295,7 @@ pub(super) fn leave<E: Engine>(dir: &Path, tally: &Tally, mark: &mut Mark) -> io
     let home = dir.join(E::NAME);
     let_go::<E>(&home)?;
     sync_all(&home)?;
-    mark.leave(tally, Rest::of(&home)?)
+    mark.leave(tally, Rest::of(&home)?, Stamp::settled(&home)?)
 }
 
 /// An empty store in place of one that is missing would be the silent loss of everything.

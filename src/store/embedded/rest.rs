@@ -1,13 +1,21 @@
 //! What the files of a database are while nobody has it open: so one that was closed as it should be, and that nothing has
 //! happened to, need not be looked through at the next start.
+//!
+//! A [`Stamp`] tells without reading them that nobody has written to them since; what they hold, if somebody has, [`Rest`].
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::token::mac::tag128;
+
+/// The longest step of the clock that Linux takes the time of a change from.
+const TICK: Duration = Duration::from_millis(12);
 
 /// Files are read in pieces of this size, each by whichever thread is free. It has part in the checksum.
 const PIECE: u64 = 4 << 20;
@@ -31,9 +39,10 @@ pub(super) struct Rest {
 impl Rest {
     /// Reads all that is in `home`.
     pub(super) fn of(home: &Path) -> io::Result<Self> {
-        let mut files = Vec::new();
-        collect(home, &mut files)?;
-        files.sort();
+        let files: Vec<_> = all_files(home)?
+            .into_iter()
+            .map(|(path, metadata)| (path, metadata.len()))
+            .collect();
         let pieces: Vec<(&Path, u64)> = files
             .iter()
             .flat_map(|(path, len)| (0..len.div_ceil(PIECE)).map(|piece| (&**path, piece * PIECE)))
@@ -41,7 +50,7 @@ impl Rest {
         let mut sums = checksums(&pieces)?.into_iter();
         let mut sum = crc32fast::Hasher::new();
         for (path, len) in &files {
-            let name = path.strip_prefix(home).unwrap_or(path).as_os_str().as_encoded_bytes();
+            let name = name_in(home, path);
             sum.update(&(name.len() as u64).to_le_bytes());
             sum.update(name);
             sum.update(&len.to_le_bytes());
@@ -57,17 +66,74 @@ impl Rest {
     }
 }
 
-/// The files below a directory, with their lengths.
-fn collect(dir: &Path, files: &mut Vec<(PathBuf, u64)>) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            collect(&entry.path(), files)?;
-        } else {
-            files.push((entry.path(), entry.metadata()?.len()));
+/// Which files there are, and when the system last saw somebody change one. Nobody can set that time, so whoever writes to one, or
+/// puts another in its place, changes the stamp. It says nothing of what a disk does by itself.
+///
+/// It is good for one start, and to be crossed out before anything writes to the files: what is written just before the power fails
+/// may be on the disk, and the time of it not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp(u128);
+
+impl Stamp {
+    /// Of the files in `home`. `None` where the system knows no such time, or only whole seconds.
+    #[cfg(unix)]
+    pub(super) fn of(home: &Path) -> io::Result<Option<Self>> {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let files = all_files(home)?;
+        if files.iter().all(|(_, metadata)| metadata.ctime_nsec() == 0) {
+            return Ok(None);
         }
+        let mut all = Vec::new();
+        for (path, metadata) in &files {
+            let name = name_in(home, path);
+            let numbers = [name.len() as u64, metadata.len(), metadata.ino()];
+            all.extend(numbers.into_iter().flat_map(u64::to_le_bytes));
+            all.extend(
+                [metadata.ctime(), metadata.ctime_nsec()]
+                    .into_iter()
+                    .flat_map(i64::to_le_bytes),
+            );
+            all.extend(name);
+        }
+        // Whoever can choose what is in it can write to the mark, too: it needs no secret key.
+        Ok(Some(Self(tag128(&[0; 16], &all))))
     }
-    Ok(())
+
+    /// Of the files in `home`.
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Path) -> io::Result<Option<Self>> {
+        Ok(None)
+    }
+
+    /// Of files that were written to a moment ago, once the next write would have another time.
+    pub(super) fn settled(home: &Path) -> io::Result<Option<Self>> {
+        thread::sleep(TICK);
+        Self::of(home)
+    }
+}
+
+/// All files below a directory, in order.
+fn all_files(home: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
+    fn collect(dir: &Path, files: &mut Vec<(PathBuf, Metadata)>) -> io::Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                collect(&entry.path(), files)?;
+            } else {
+                files.push((entry.path(), entry.metadata()?));
+            }
+        }
+        Ok(())
+    }
+    let mut files = Vec::new();
+    collect(home, &mut files)?;
+    files.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(files)
+}
+
+fn name_in<'a>(home: &Path, path: &'a Path) -> &'a [u8] {
+    path.strip_prefix(home).unwrap_or(path).as_os_str().as_encoded_bytes()
 }
 
 /// The checksums of these pieces, in their order.
@@ -121,6 +187,49 @@ fn checksum(path: &Path, from: u64, buffer: &mut [u8]) -> io::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn whoever_touches_a_file_changes_the_stamp() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        fs::create_dir_all(home.join("blobs")).unwrap();
+        let (db, blob) = (home.join("db"), home.join("blobs/7"));
+        fs::write(&db, b"as it was").unwrap();
+        fs::write(&blob, b"").unwrap();
+        let mut last = Stamp::settled(&home)
+            .unwrap()
+            .expect("the system knows the time of a change");
+        assert_eq!(Stamp::of(&home).unwrap(), Some(last));
+        fs::rename(&home, dir.path().join("moved")).unwrap();
+        assert_eq!(
+            Stamp::of(&dir.path().join("moved")).unwrap(),
+            Some(last),
+            "moved as a whole"
+        );
+        fs::rename(dir.path().join("moved"), &home).unwrap();
+        fs::read(&db).unwrap();
+        assert_eq!(Stamp::of(&home).unwrap(), Some(last), "read");
+        let mut differs = |what: &str| {
+            let now = Stamp::settled(&home).unwrap().unwrap();
+            assert_ne!(now, last, "{what}");
+            last = now;
+        };
+        fs::write(&db, b"as it was").unwrap();
+        differs("the same written once more");
+        let before = fs::metadata(&db).unwrap().modified().unwrap();
+        let file = File::options().write(true).open(&db).unwrap();
+        io::Write::write_all(&mut &file, b"or is it?").unwrap();
+        file.set_modified(before).unwrap();
+        differs("written to, and the time of that set back");
+        fs::copy(&db, home.join("new")).unwrap();
+        fs::rename(home.join("new"), &db).unwrap();
+        differs("a copy in its place");
+        fs::rename(&blob, home.join("blobs/8")).unwrap();
+        differs("another name");
+        fs::remove_file(home.join("blobs/8")).unwrap();
+        differs("one that is missing");
+    }
 
     #[test]
     fn whatever_happens_to_a_file_is_noticed() {
