@@ -134,7 +134,9 @@ impl Tree {
 /// # Panics
 /// If the value cannot be encoded, which plain data always can.
 pub(super) fn seal<T: Serialize>(tree: Tree, key: &[u8], value: &T) -> Vec<u8> {
-    let header = vec![0; HEADER_LEN];
+    // Nearly every record fits in: it is made byte by byte, and would be copied each time that there is no more room.
+    let mut header = Vec::with_capacity(256);
+    header.resize(HEADER_LEN, 0);
     let mut record = postcard::to_extend(value, header).expect("plain data can be encoded");
     record[0] = VERSION;
     let sum = checksum(tree, key, &record[HEADER_LEN..]);
