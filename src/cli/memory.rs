@@ -114,6 +114,32 @@ Swap:                  4 kB
         assert_eq!(unchanged_code("", 0x55b1_40f6_c123), None);
     }
 
+    /// How many KiB of the code that `address` is in are in memory.
+    fn resident(address: usize) -> u64 {
+        let mappings = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let code = unchanged_code(&mappings, address).unwrap();
+        let begin = format!("{:x}-{:x} ", code.start, code.end);
+        let rest = &mappings[mappings.find(&begin).unwrap()..];
+        let resident = rest.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    fn code_that_is_given_back_is_in_memory_no_more() {
+        use std::io::{Read as _, Seek as _, SeekFrom};
+
+        let here = give_back as *const () as usize;
+        let mappings = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let code = unchanged_code(&mappings, here).unwrap();
+        let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
+        memory.seek(SeekFrom::Start(code.start as u64)).unwrap();
+        memory.read_exact(&mut vec![0; code.len()]).unwrap();
+        let all = resident(here);
+        give_back();
+        let left = resident(here);
+        assert!(left < all / 2, "{left} KiB of {all} KiB");
+    }
+
     // Nothing is lost by it: all of this runs on.
     #[test]
     fn what_was_given_back_is_mapped_again() {
