@@ -385,6 +385,41 @@ fn what_says_for_whom_a_request_is_counts_only_from_trusted_proxies() {
     }
 }
 
+// H8. Counted for none before, and what the client had written instead of the proxy's word counted for the proxy's.
+#[test]
+fn what_is_not_text_hides_nothing_of_what_a_proxy_says() {
+    let home = home();
+    let settings = [
+        ("SHILD_THROTTLE__PER_SOURCE__PER_MINUTE", "1"),
+        ("SHILD_THROTTLE__PER_SOURCE__BURST", "2"),
+        ("SHILD_TRUSTED_PROXIES", "127.0.0.1"),
+    ];
+    let server = Server::start_with(home.path(), &settings);
+    let ask = |request: &str| {
+        let bytes: Vec<u8> = request.bytes().map(|b| if b == b'?' { 0xFF } else { b }).collect();
+        let mut wire = Wire::to(&server);
+        wire.send(bytes);
+        wire.end();
+        wire.rest().pop().expect("an answer")
+    };
+    let throttled = |name: &str, of_proxy: &str| {
+        let tries = (1..=4).map(|n| {
+            let fields = format!("Host: a\r\n{name}: ?, {of_proxy}\r\nX-Real-IP: 198.51.100.{n}\r\n");
+            let body = "grant_type=password&username=nobody&password=wrong";
+            ask(&form("/shild", body).replace("Host: a\r\n", &fields)).status
+        });
+        tries.filter(|status| *status == 429).count()
+    };
+    assert_eq!(throttled("X-Forwarded-For", "203.0.113.1"), 2);
+    assert_eq!(throttled("Forwarded", "for=203.0.113.2"), 2);
+    let metrics = |fields: &str| ask(&format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")).status;
+    assert_eq!(metrics(""), 200);
+    for name in ["Via", "X-Forwarded-For", "Forwarded"] {
+        assert_eq!(metrics(&format!("{name}: ?\r\n")), 403, "{name}");
+    }
+    server.stop();
+}
+
 // W9, D4, W8
 #[test]
 fn a_restart_lifts_no_lock() {

@@ -9,7 +9,7 @@ use rocket::request::{FromRequest, Outcome};
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 
-use super::passing::{Passing, given};
+use super::passing::{Passing, given, given_in_any_form};
 use crate::origin::Origin;
 use crate::shild::Shild;
 
@@ -27,17 +27,19 @@ pub(crate) fn request_id<'r>(request: &'r Request<'_>, shild: &Shild) -> &'r str
 /// and whoever does that shares the throttle of the proxy's own address.
 pub(crate) fn client_ip(request: &Request<'_>, shild: &Shild) -> Option<IpAddr> {
     let peer = request.remote()?.ip().to_canonical();
-    let lines = |name| given(request, name).flat_map(|line: &str| line.split(','));
-    let client = |hops: Vec<&str>| {
+    // What a client wrote before it may not be UTF-8, and a proxy's own is there all the same.
+    let client = |name, hop: fn(&str) -> &str| {
+        let lines: Vec<_> = given_in_any_form(request, name).collect();
+        let hops: Vec<_> = lines.iter().flat_map(|line| line.split(',')).map(hop).collect();
         let trusted = |ip| shild.settings().trusts_proxy(ip);
         (!hops.is_empty()).then(|| client_of(peer, &hops, trusted))
     };
-    let listed = client(lines("X-Forwarded-For").collect());
-    let forwarded = client(lines("Forwarded").map(forwarded_for).collect());
+    let listed = client("X-Forwarded-For", |address| address);
+    let forwarded = client("Forwarded", forwarded_for);
     Some(match (listed, forwarded) {
         (Some(listed), Some(forwarded)) if listed != forwarded => peer,
         (Some(client), _) | (None, Some(client)) => client,
-        (None, None) => client(lines("X-Real-IP").collect()).unwrap_or(peer),
+        (None, None) => client("X-Real-IP", |address| address).unwrap_or(peer),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What is known of a request while it passes through.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -71,4 +72,15 @@ pub(crate) fn given<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterato
     taken
         .filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
         .chain(rockets.into_iter().flatten())
+}
+
+/// As [`given`], with what is not UTF-8 replaced: for whoever must not take a field that is there for one that is not. Where Rocket
+/// has the connection, it is not there.
+pub(crate) fn given_in_any_form<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterator<Item = Cow<'r, str>> {
+    let taken = Passing::of(request).fields.as_ref();
+    let rockets = taken.is_none().then(|| request.headers().get(name));
+    let taken = taken.into_iter().flat_map(move |fields| fields.get_all(name));
+    taken
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .chain(rockets.into_iter().flatten().map(Cow::Borrowed))
 }

@@ -74,9 +74,9 @@ impl Wire {
         self.0.get_ref().shutdown(Shutdown::Write).expect("it is open");
     }
 
-    pub(crate) fn send(&mut self, sent: &str) {
+    pub(crate) fn send(&mut self, sent: impl AsRef<[u8]>) {
         // The server may have refused before it has read all.
-        let _ = self.0.get_mut().write_all(sent.as_bytes());
+        let _ = self.0.get_mut().write_all(sent.as_ref());
     }
 
     /// The next answer; `None` when the connection is closed. One that is closed with something unread is reset.
