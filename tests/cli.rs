@@ -47,7 +47,7 @@ fn a_wrong_command_line_exits_with_2_and_one_line() {
     }
 }
 
-// Waited for ever before: tokio panics when it is refused a thread, and joins those that it has.
+// Of a limit of memory: one of processes, where the start waited for ever, is not for everybody to set.
 #[cfg(target_os = "linux")]
 #[test]
 fn more_threads_than_the_system_allows_end_the_start_with_a_message() {

@@ -1,7 +1,7 @@
 //! `shild serve`
 
 use std::sync::{Mutex, mpsc};
-use std::{io, thread};
+use std::{io, panic, process, thread};
 
 use rocket::fairing::AdHoc;
 use shild::config::{Settings, Sources, listen_address, rocket_figment, workers};
@@ -54,14 +54,18 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     })
 }
 
-/// A runtime with so many threads that answer requests; each has taken memory before anybody but the log can.
+/// A runtime with so many threads that answer requests, each of which has taken memory before anybody but the log can, and one that
+/// may block.
 fn runtime_of(workers: usize) -> io::Result<Runtime> {
-    has_threads(workers).map_err(|cause| {
-        io::Error::new(
-            cause.kind(),
-            format!("cannot start {workers} threads that answer requests (workers = {workers}): {cause}"),
-        )
-    })?;
+    let refusal = format!("cannot start {workers} threads that answer requests (workers = {workers})");
+    has_threads(workers + 1).map_err(|cause| io::Error::new(cause.kind(), format!("{refusal}: {cause}")))?;
+    // Those that it tried with may count a little longer. Where tokio is refused one it panics, and then waits for ever for those
+    // that it has.
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |_| {
+        eprintln!("shild: {refusal}: this process may have no more threads");
+        process::exit(1);
+    }));
     let (started, starts) = mpsc::channel();
     let runtime = Builder::new_multi_thread()
         .worker_threads(workers)
@@ -72,11 +76,12 @@ fn runtime_of(workers: usize) -> io::Result<Runtime> {
         .enable_all()
         .build()?;
     starts.iter().take(workers).for_each(drop);
+    drop(runtime.spawn_blocking(|| ()));
+    panic::set_hook(usual);
     Ok(runtime)
 }
 
-/// Whether the system lets this process have so many more threads, all at once. tokio panics where it does not, and then waits for
-/// ever for those that it has.
+/// Whether the system lets this process have so many more threads, all at once.
 fn has_threads(count: usize) -> io::Result<()> {
     let all_started = Mutex::new(());
     thread::scope(|scope| {
