@@ -237,11 +237,11 @@ async fn fill(dir: &Path) {
 /// Changes the record under `key` behind the store's back; `None` deletes it.
 fn tamper(dir: &Path, tree: &str, key: &[u8], change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
     let db = behind_the_store::open(dir);
-    let tree = db.open_tree(tree).unwrap();
-    let record = tree.get(key).unwrap().expect("the record is there").to_vec();
+    let place = behind_the_store::place(tree, key);
+    let record = db.get(&place).unwrap().expect("the record is there").to_vec();
     match change(record) {
-        Some(record) => tree.insert(key, record).unwrap(),
-        None => tree.remove(key).unwrap(),
+        Some(record) => db.insert(place, record).unwrap(),
+        None => db.remove(place).unwrap(),
     };
     db.flush().unwrap();
 }

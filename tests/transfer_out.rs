@@ -478,10 +478,10 @@ fn no_key_is_ever_exported() {
 /// Makes the second page of users unreadable.
 fn damage(dir: &Path) {
     let db = behind_the_store::open(dir);
-    let users = db.open_tree("users").unwrap();
-    let (key, mut record) = users.iter().nth(1100).unwrap().unwrap();
+    let users = behind_the_store::place("users", b"");
+    let (place, mut record) = db.scan_prefix(users).nth(1100).unwrap().unwrap();
     *record.last_mut().unwrap() ^= 1;
-    users.insert(key, record).unwrap();
+    db.insert(place, record).unwrap();
     db.flush().unwrap();
 }
 

@@ -21,3 +21,23 @@ pub(crate) fn open(dir: &Path) -> ::sled::Db {
         thread::yield_now();
     }
 }
+
+/// The trees, in the order of the bytes that their records lie behind.
+const TREES: [&str; 9] = [
+    "users",
+    "usernames",
+    "skeletons",
+    "sessions",
+    "failures",
+    "keys",
+    "audit",
+    "guesses",
+    "meta",
+];
+
+/// Where a record lies.
+pub(crate) fn place(tree: &str, key: &[u8]) -> Vec<u8> {
+    let tag = TREES.iter().position(|name| *name == tree).expect("there is such a tree");
+    let tag = u8::try_from(tag).expect("there are nine");
+    [&[tag], key].concat()
+}

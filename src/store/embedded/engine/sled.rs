@@ -5,6 +5,7 @@
 
 mod copy;
 mod pending;
+mod place;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -17,11 +18,11 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::Duration;
 
-use ::sled::IVec;
-use ::sled::transaction::{ConflictableTransactionResult, TransactionError, Transactional, TransactionalTree};
+use ::sled::{Batch, IVec};
 
 use self::copy::TreeCopy;
 use self::pending::{Pending, Walk};
+use self::place::{key_at, place, range_of};
 use self::watch::Watch;
 use super::{Before, Engine, EngineError, Files, Frozen, Range, Visit, Write};
 use crate::store::StoreError;
@@ -42,13 +43,12 @@ const FILE: &str = "db";
 
 /// The embedded database sled.
 pub struct Sled {
-    /// In the order of [`Tree::ALL`].
-    trees: Vec<::sled::Tree>,
     /// What the transaction that is not on disk yet is about; after one that failed it stays. Locked while a transaction is
     /// made: so it is the writer alone that splits and merges pages, and readers write nothing.
     pending: RwLock<Pending>,
     /// Over the syncs.
     watch: Watch,
+    /// All records are in its one default tree: sled changes several trees at once only by looking for every key once more.
     db: ::sled::Db,
     /// An own handle of sled's log file, for the sync that sled leaves out.
     log: File,
@@ -76,10 +76,9 @@ impl Engine for Sled {
 
     fn open(home: &Path, options: Options, _: Files) -> Result<Self, EngineError> {
         remove_unfinished_snapshots(home)?;
-        let (db, trees) = open_database(home, options)?;
+        let db = open_database(home, options)?;
         let same = db.clone();
         let sled = Self {
-            trees,
             pending: RwLock::default(),
             // What it says is said to the one that waits, too.
             watch: Watch::start(TICK, move || drop(same.flush()))?,
@@ -96,22 +95,23 @@ impl Engine for Sled {
     }
 
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Self::Value>, EngineError> {
+        let place = place(tree, key);
         let pending = self.pending();
-        match pending.get(tree, key) {
+        match pending.get(&place) {
             Some(before) => Ok(before.clone()),
-            None => Ok(self.trees[tree.index()].get(key)?),
+            None => Ok(self.db.get(&place)?),
         }
     }
 
     fn range(&self, tree: Tree, range: Range<'_>, backwards: bool, visit: Visit<'_>) -> Result<(), StoreError> {
-        let records = self.trees[tree.index()].range::<&[u8], _>(range);
-        let mut walk = Walk::over(records, tree, range, backwards);
+        let range = range_of(tree, range);
+        let mut walk = Walk::over(self.db.range(range.clone()), range, backwards);
         // Locked for one step at a time, so that no walk holds up the writer.
-        while let Some((key, record)) = {
+        while let Some((place, record)) = {
             let pending = self.pending();
             walk.next(&pending)?
         } {
-            if !visit(&key, &record)? {
+            if !visit(key_at(&place), &record)? {
                 break;
             }
         }
@@ -119,17 +119,28 @@ impl Engine for Sled {
     }
 
     fn commit(&self, changes: &[Write]) -> Result<(), EngineError> {
-        let mut pending = Pending::default();
-        for Write { tree, key, before, .. } in changes {
+        let (mut pending, mut batch) = (Pending::default(), Batch::default());
+        for Write {
+            tree,
+            key,
+            before,
+            record,
+        } in changes
+        {
+            let place = place(*tree, key);
             let before = match before {
                 Before::Known(before) => before.as_deref().map(IVec::from),
-                Before::Unknown => self.trees[tree.index()].get(key)?,
+                Before::Unknown => self.db.get(&place)?,
             };
-            pending.keep(*tree, key, before);
+            match record {
+                Some(record) => batch.insert(&place[..], &record[..]),
+                None => batch.remove(&place[..]),
+            }
+            pending.keep(place, before, record.is_some());
         }
         let mut shown = self.pending_mut();
         *shown = pending;
-        let made = self.make(changes).and_then(|()| self.settle(changes));
+        let made = self.make(batch).and_then(|()| self.settle(&shown));
         drop(shown);
         if let Err(error) = made {
             self.undo();
@@ -150,10 +161,8 @@ impl Engine for Sled {
     fn close(self) -> Result<(), EngineError> {
         self.undo();
         let synced = self.sync();
-        let Self {
-            trees, watch, db, log, ..
-        } = self;
-        drop((watch, trees, db));
+        let Self { watch, db, log, .. } = self;
+        drop((watch, db));
         // sled's threads let go a moment later: until then the files are not at rest.
         for _ in 0..LOCK_TRIES {
             match log.try_lock() {
@@ -175,32 +184,19 @@ impl Sled {
     }
 
     /// Makes the changes in memory.
-    fn make(&self, changes: &[Write]) -> Result<(), EngineError> {
+    fn make(&self, changes: Batch) -> Result<(), EngineError> {
         self.half_done.store(true, Ordering::Relaxed);
-        let outcome = self.trees.as_slice().transaction(|trees: &Vec<TransactionalTree>| {
-            for Write { tree, key, record, .. } in changes {
-                match record {
-                    Some(record) => trees[tree.index()].insert(&key[..], &record[..])?,
-                    None => trees[tree.index()].remove(&key[..])?,
-                };
-            }
-            ConflictableTransactionResult::<(), ()>::Ok(())
-        });
-        match outcome {
-            Ok(()) => {
-                self.half_done.store(false, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(TransactionError::Storage(error)) => Err(error.into()),
-            Err(TransactionError::Abort(())) => unreachable!("the transaction is never aborted"),
-        }
+        self.db.apply_batch(changes)?;
+        self.half_done.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Splits and merges the pages that these changes have made too large or too small. sled leaves that to whoever comes by
-    /// next, be it a reader, who would have to write then, and be refused if this transaction cannot be put on disk.
-    fn settle(&self, changes: &[Write]) -> Result<(), EngineError> {
-        for Write { tree, key, .. } in changes {
-            self.trees[tree.index()].get(key)?;
+    /// next, be it a reader, who would have to write then, and be refused if this transaction cannot be put on disk. A page's
+    /// size is the number of its records, which one in place of another does not change.
+    fn settle(&self, changes: &Pending) -> Result<(), EngineError> {
+        for place in changes.added_or_removed() {
+            self.db.get(place)?;
         }
         Ok(())
     }
@@ -214,10 +210,10 @@ impl Sled {
     }
 
     fn restore(&self) -> Result<(), EngineError> {
-        for (tree, key, before) in self.pending().iter() {
+        for (place, before) in self.pending().iter() {
             match before {
-                Some(record) => self.trees[tree.index()].insert(key, record)?,
-                None => self.trees[tree.index()].remove(key)?,
+                Some(record) => self.db.insert(place, record)?,
+                None => self.db.remove(place)?,
             };
         }
         Ok(())
@@ -281,7 +277,7 @@ fn remove_unfinished_snapshots(home: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn open_database(home: &Path, options: Options) -> Result<(::sled::Db, Vec<::sled::Tree>), EngineError> {
+fn open_database(home: &Path, options: Options) -> Result<::sled::Db, EngineError> {
     // No flushing in the background: each commit is flushed. `mode` is left alone, since sled 0.34.7 reads it nowhere.
     let config = ::sled::Config::new()
         .path(home)
@@ -289,20 +285,15 @@ fn open_database(home: &Path, options: Options) -> Result<(::sled::Db, Vec<::sle
         .use_compression(false)
         .flush_every_ms(None);
     let mut tries = 1;
-    let db = loop {
+    loop {
         match config.open() {
             Err(::sled::Error::Io(error)) if tries < LOCK_TRIES && is_lock_error(&error) => {
                 tries += 1;
                 thread::sleep(LOCK_PAUSE);
             }
-            outcome => break outcome?,
+            outcome => return Ok(outcome?),
         }
-    };
-    let trees = Tree::ALL
-        .iter()
-        .map(|tree| db.open_tree(tree.name()))
-        .collect::<Result<_, _>>()?;
-    Ok((db, trees))
+    }
 }
 
 /// sled names this error only by its words.
@@ -378,14 +369,14 @@ mod tests {
         let before = all(&sled, (Bound::Unbounded, Bound::Unbounded), false);
 
         // As far as one came that was to change four records.
-        let users = &sled.trees[Tree::Users.index()];
+        let user = |key: u8| place(Tree::Users, &[key]);
         for key in [1, 2, 60, 61] {
-            let record = users.get([key]).unwrap();
-            sled.pending_mut().keep(Tree::Users, &[key], record);
+            let record = sled.db.get(user(key)).unwrap();
+            sled.pending_mut().keep(user(key), record, key != 2);
         }
-        users.insert([1], b"second").unwrap();
-        users.remove([2]).unwrap();
-        users.insert([60], b"second").unwrap();
+        sled.db.insert(user(1), b"second").unwrap();
+        sled.db.remove(user(2)).unwrap();
+        sled.db.insert(user(60), b"second").unwrap();
         sled.half_done.store(true, Ordering::Relaxed);
         sled.close().unwrap();
 

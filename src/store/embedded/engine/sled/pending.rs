@@ -10,40 +10,50 @@ use std::ops::Bound;
 use ::sled::{IVec, Iter};
 
 use super::super::{EngineError, Range};
-use crate::store::embedded::record::Tree;
 
-/// The records that are being changed, as they were; `None` where there was none.
+/// The records that are being changed, by their places, as they were; `None` where there was none.
 #[derive(Default)]
-pub(super) struct Pending([BTreeMap<Vec<u8>, Option<IVec>>; Tree::ALL.len()]);
+pub(super) struct Pending(BTreeMap<Vec<u8>, Kept>);
+
+struct Kept {
+    before: Option<IVec>,
+    /// Whether there is one afterwards.
+    stays: bool,
+}
 
 impl Pending {
-    /// This record is going to change.
-    pub(super) fn keep(&mut self, tree: Tree, key: &[u8], before: Option<IVec>) {
-        self.0[tree.index()].insert(key.to_vec(), before);
+    /// The record at this place is going to change.
+    pub(super) fn keep(&mut self, place: Vec<u8>, before: Option<IVec>, stays: bool) {
+        self.0.insert(place, Kept { before, stays });
     }
 
     /// The record as it was, if it is being changed.
-    pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Option<&Option<IVec>> {
-        self.0[tree.index()].get(key)
+    pub(super) fn get(&self, place: &[u8]) -> Option<&Option<IVec>> {
+        self.0.get(place).map(|kept| &kept.before)
     }
 
     /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Tree, &[u8], Option<&IVec>)> {
-        Tree::ALL.into_iter().zip(&self.0).flat_map(|(tree, records)| {
-            let records = records.iter();
-            records.map(move |(key, before)| (tree, &key[..], before.as_ref()))
-        })
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&IVec>)> {
+        self.0.iter().map(|(place, kept)| (&place[..], kept.before.as_ref()))
+    }
+
+    /// Where there was no record, or is none afterwards.
+    pub(super) fn added_or_removed(&self) -> impl Iterator<Item = &[u8]> {
+        self.0
+            .iter()
+            .filter(|(_, kept)| kept.before.is_some() != kept.stays)
+            .map(|(place, _)| &place[..])
     }
 
     /// The first of the records that were there, or the last if `backwards`.
-    fn first_in(&self, tree: Tree, range: Range<'_>, backwards: bool) -> Option<(&[u8], &IVec)> {
-        let records = &self.0[tree.index()];
-        if records.is_empty() || is_empty(range) {
+    fn first_in(&self, range: Range<'_>, backwards: bool) -> Option<(&[u8], &IVec)> {
+        if self.0.is_empty() || is_empty(range) {
             return None;
         }
-        let mut records = records
+        let mut records = self
+            .0
             .range::<[u8], _>(range)
-            .filter_map(|(key, before)| Some((&key[..], before.as_ref()?)));
+            .filter_map(|(place, kept)| Some((&place[..], kept.before.as_ref()?)));
         if backwards { records.next_back() } else { records.next() }
     }
 }
@@ -58,21 +68,20 @@ fn is_empty(range: Range<'_>) -> bool {
 }
 
 /// A walk over a range, in which what is being changed is as it was.
-pub(super) struct Walk<'a> {
-    tree: Tree,
-    range: Range<'a>,
+pub(super) struct Walk {
+    range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
     backwards: bool,
     records: Iter,
     /// The next one of `records`.
     ahead: Option<(IVec, IVec)>,
-    /// The key of the one before.
+    /// The place of the one before.
     last: Option<IVec>,
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn over(records: Iter, tree: Tree, range: Range<'a>, backwards: bool) -> Self {
+impl Walk {
+    /// `records` are those of the same range.
+    pub(super) fn over(records: Iter, range: (Bound<Vec<u8>>, Bound<Vec<u8>>), backwards: bool) -> Self {
         Self {
-            tree,
             range,
             backwards,
             records,
@@ -92,7 +101,7 @@ impl<'a> Walk<'a> {
                 };
                 self.ahead = next.transpose()?;
             }
-            let kept = pending.first_in(self.tree, self.rest(), self.backwards);
+            let kept = pending.first_in(self.rest(), self.backwards);
             let kept = match (kept, &self.ahead) {
                 (Some((key, record)), Some((ahead, _))) => match self.order(key, ahead) {
                     Ordering::Less => Some((key, record)),
@@ -113,7 +122,7 @@ impl<'a> Walk<'a> {
                 return Ok(None);
             };
             self.last = Some(key.clone());
-            if kept.is_some() || pending.get(self.tree, &key).is_none() {
+            if kept.is_some() || pending.get(&key).is_none() {
                 return Ok(Some((key, record)));
             }
         }
@@ -121,14 +130,15 @@ impl<'a> Walk<'a> {
 
     /// What has not been visited of the range.
     fn rest(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        let [start, end] = [&self.range.0, &self.range.1].map(|bound| bound.as_ref().map(|place| &place[..]));
         match (&self.last, self.backwards) {
-            (None, _) => self.range,
-            (Some(last), false) => (Bound::Excluded(last), self.range.1),
-            (Some(last), true) => (self.range.0, Bound::Excluded(last)),
+            (None, _) => (start, end),
+            (Some(last), false) => (Bound::Excluded(last), end),
+            (Some(last), true) => (start, Bound::Excluded(last)),
         }
     }
 
-    /// Which of two keys comes first.
+    /// Which of two places comes first.
     fn order(&self, one: &[u8], other: &[u8]) -> Ordering {
         if self.backwards { other.cmp(one) } else { one.cmp(other) }
     }
