@@ -19,7 +19,8 @@ use super::database::Database;
 use super::engine::{Before, Engine, EngineError, Frozen, Write, discard, guarded};
 use super::open::{self, Standing};
 use super::record::Tree;
-use super::transaction::{Touched, Transaction};
+use super::tally::Tally;
+use super::transaction::{Base, Touched, Transaction};
 use crate::audit::AuditEvent;
 use crate::store::StoreError;
 
@@ -156,28 +157,33 @@ impl Drop for Writer {
 }
 
 /// What is done at once.
-#[derive(Default)]
-struct Batch {
-    changes: Vec<Request>,
+struct Batch<'a> {
+    work: Work<'a>,
     answers: Vec<oneshot::Sender<Answer>>,
     freezes: Vec<Freezing>,
     weight: usize,
 }
 
-impl Batch {
+impl<'a> Batch<'a> {
     /// `first` and all that wait behind it. Those who had their answer in the `last` transaction are about to ask again, and the
-    /// two syncs of a transaction cost the same for one as for all of them: so as long as more come, it waits for as many.
-    fn gather(first: Message, requests: &mut mpsc::Receiver<Message>, last: usize) -> Self {
-        let mut batch = Self::default();
-        batch.add(first, requests);
+    /// two syncs of a transaction cost the same for one as for all of them: so as long as more come, it waits for as many. Each
+    /// is made, in memory, as it comes, which takes no longer than to wait for the others.
+    fn gather(work: Work<'a>, first: Message, requests: &mut mpsc::Receiver<Message>, last: usize) -> Self {
+        let mut batch = Self {
+            work,
+            answers: Vec::new(),
+            freezes: Vec::new(),
+            weight: 0,
+        };
         let start = Instant::now();
+        batch.add(first, requests);
         loop {
             while !batch.is_full()
                 && let Ok(next) = requests.try_recv()
             {
                 batch.add(next, requests);
             }
-            if batch.is_full() || batch.changes.len() >= last || start.elapsed() >= MOMENTS {
+            if batch.is_full() || batch.answers.len() >= last || start.elapsed() >= MOMENTS {
                 return batch;
             }
             thread::sleep(MOMENT);
@@ -191,7 +197,7 @@ impl Batch {
         match message {
             Message::Change(request, answer) => {
                 self.weight += request.weight();
-                self.changes.push(request);
+                self.work.add(&request);
                 self.answers.push(answer);
             }
             Message::Freeze(request) => self.freezes.push(request),
@@ -200,7 +206,51 @@ impl Batch {
     }
 
     const fn is_full(&self) -> bool {
-        self.changes.len() >= MAX_BATCH || self.weight >= MAX_WEIGHT
+        self.answers.len() >= MAX_BATCH || self.weight >= MAX_WEIGHT
+    }
+}
+
+/// What becomes of the changes of a batch, none of which is on disk yet.
+struct Work<'a> {
+    tx: Transaction<'a>,
+    tally: Tally,
+    /// One for each change so far.
+    results: Vec<Answer>,
+    /// Why none of them can be made.
+    failed: Result<(), Failed>,
+}
+
+/// Why none of the changes of a batch is made.
+enum Failed {
+    /// Nothing is written at present.
+    Halted(StoreError),
+    /// The database has failed.
+    Now(EngineError),
+}
+
+impl<'a> Work<'a> {
+    /// `ready` says whether it can be written.
+    fn over(base: &'a dyn Base, tally: Tally, ready: Result<(), StoreError>) -> Self {
+        Self {
+            tx: Transaction::over(base),
+            tally,
+            results: Vec::new(),
+            failed: ready.map_err(Failed::Halted),
+        }
+    }
+
+    fn add(&mut self, change: &Request) {
+        if self.failed.is_err() {
+            return;
+        }
+        let before = self.tx.writes();
+        match self.tx.attempt(|tx| change.apply(tx)) {
+            Ok(result) => {
+                self.results.push(result);
+                self.tally.changes += u64::from(self.tx.writes() > before && change.counts());
+            }
+            Err(error) => self.failed = Err(Failed::Now(error)),
+        }
     }
 }
 
@@ -245,16 +295,34 @@ impl<E: Engine> Worker<E> {
     fn run(mut self, mut requests: mpsc::Receiver<Message>) -> Result<(), StoreError> {
         let mut last = 0;
         while let Some(first) = requests.blocking_recv() {
-            let batch = Batch::gather(first, &mut requests, last);
-            last = batch.changes.len();
-            if last > 0 {
-                let results = self.perform(&batch.changes);
-                for (answer, result) in batch.answers.into_iter().zip(results) {
-                    // An error means that nobody waits for it any more.
-                    let _ = answer.send(result);
+            let ready = match (&first, &self.halted) {
+                // It would be opened for nothing.
+                (Message::Close, Some(halt)) => Err(halt.error()),
+                _ => self.go_on(),
+            };
+            let database = Arc::clone(&self.database);
+            let work = Work::over(&*database, self.standing.tally, ready);
+            let Batch {
+                work,
+                answers,
+                freezes,
+                ..
+            } = Batch::gather(work, first, &mut requests, last);
+            last = answers.len();
+            match self.perform(work) {
+                Ok(results) => {
+                    for (answer, result) in answers.into_iter().zip(results) {
+                        // An error means that nobody waits for it any more.
+                        let _ = answer.send(result);
+                    }
+                }
+                Err(error) => {
+                    for answer in answers {
+                        let _ = answer.send(Err(error.clone()));
+                    }
                 }
             }
-            for Freezing { trees, answer } in batch.freezes {
+            for Freezing { trees, answer } in freezes {
                 let _ = answer.send(self.freeze(&trees));
             }
         }
@@ -262,19 +330,23 @@ impl<E: Engine> Worker<E> {
     }
 
     /// Makes these changes durable, each with a result of its own.
-    fn perform(&mut self, changes: &[Request]) -> Vec<Answer> {
-        let all_failed = |error: StoreError| vec![Err(error); changes.len()];
-        if let Err(error) = self.go_on() {
-            return all_failed(error);
-        }
-        match self.commit(changes) {
-            Ok(results) => results,
-            Err(error) => {
+    fn perform(&mut self, work: Work<'_>) -> Result<Vec<Answer>, StoreError> {
+        let Work {
+            tx,
+            tally,
+            results,
+            failed,
+        } = work;
+        let failed = failed.and_then(|()| self.commit(tx, tally).map_err(Failed::Now));
+        match failed {
+            Ok(()) => Ok(results),
+            Err(Failed::Halted(error)) => Err(error),
+            Err(Failed::Now(error)) => {
                 let halt = Halt::because(&error);
                 let error = halt.error();
                 log::error!("{error}");
                 self.halted = Some(halt);
-                all_failed(error)
+                Err(error)
             }
         }
     }
@@ -310,16 +382,8 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    /// All of these in one transaction, and on disk, and marked.
-    fn commit(&mut self, changes: &[Request]) -> Result<Vec<Answer>, EngineError> {
-        let tx = Transaction::over(&*self.database);
-        let mut tally = self.standing.tally;
-        let mut results = Vec::with_capacity(changes.len());
-        for change in changes {
-            let before = tx.writes();
-            results.push(tx.attempt(|tx| change.apply(tx))?);
-            tally.changes += u64::from(tx.writes() > before && change.counts());
-        }
+    /// All of this in one transaction, and on disk, and marked.
+    fn commit(&mut self, tx: Transaction<'_>, mut tally: Tally) -> Result<(), EngineError> {
         let mut writes = Vec::new();
         for (tree, key, Touched { before, after }) in tx.into_touched() {
             if before == after {
@@ -348,7 +412,7 @@ impl<E: Engine> Worker<E> {
             self.standing.tally = tally;
             self.changes.store(tally.changes, Ordering::Relaxed);
         }
-        Ok(results)
+        Ok(())
     }
 
     /// These trees. That they cannot be had is no reason to write nothing more.
