@@ -23,15 +23,24 @@ pub(super) fn limit_heaps(heaps: usize) {
     }
 }
 
-/// Gives back to the system what the start has used and freed: it is several times what a small store needs from then on. Its
-/// code, too, most of which runs only once: what is needed of it again is mapped again, from the same file.
+/// Gives what the program has freed back to the system. glibc by itself does so only with what lies last in a heap: of a million
+/// users in sled, who were looked up at random, that left a tenth of all memory unused. It takes 2 ms there, during which one
+/// heap after the other is locked.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "nothing else tells the allocator, or the system, to")]
-pub(super) fn give_back() {
+#[expect(unsafe_code, reason = "nothing else tells the allocator to")]
+pub(super) fn give_back_freed() {
     // SAFETY: it lets go of pages that no block of this program lies on.
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Gives back to the system what the start has used and freed: it is several times what a small store needs from then on. Its
+/// code, too, most of which runs only once: what is needed of it again is mapped again, from the same file.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "nothing else tells the system to")]
+pub(super) fn give_back() {
+    give_back_freed();
     let mappings = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
     if let Some(code) = unchanged_code(&mappings, give_back as *const () as usize) {
         // SAFETY: all pages of the mapping are as they are in its file, and nobody can write to them; whoever touches one again
@@ -66,6 +75,10 @@ fn unchanged_code(mappings: &str, address: usize) -> Option<std::ops::Range<usiz
 /// Other allocators see to it themselves, or not.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) const fn give_back() {}
+
+/// Other allocators see to it themselves, or not.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(super) const fn give_back_freed() {}
 
 /// Other allocators have no such number.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
@@ -112,6 +125,29 @@ Swap:                  4 kB
             assert_eq!(unchanged_code(MAPPINGS, address), None, "{why}");
         }
         assert_eq!(unchanged_code("", 0x55b1_40f6_c123), None);
+    }
+
+    /// How many KiB of this process are in memory that is of no file.
+    fn own() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        own.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    fn what_was_freed_between_blocks_that_are_kept_is_given_back() {
+        const KIB: usize = 1024;
+        let mut blocks: Vec<Vec<u8>> = (0..64 * KIB).map(|_| vec![1; KIB]).collect();
+        let before = own();
+        let mut number = 0;
+        blocks.retain(|_| {
+            number += 1;
+            number % KIB == 0
+        });
+        give_back_freed();
+        let after = own();
+        assert!(after + 48 * 1024 < before, "{after} KiB of {before} KiB");
+        assert_eq!(blocks.len(), 64);
     }
 
     /// How many KiB of the code that `address` is in are in memory.

@@ -1,6 +1,7 @@
 //! `shild serve`
 
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 use std::{io, panic, process, thread};
 
 use rocket::fairing::AdHoc;
@@ -8,8 +9,12 @@ use shild::config::{Settings, Sources, listen_address, rocket_figment, workers};
 use shild::server::{self, Patience};
 use shild::{Shild, log};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::MissedTickBehavior;
 
 use super::{Failure, memory};
+
+/// How often memory is given back that was freed.
+const GIVE_BACK: Duration = Duration::from_secs(10);
 
 /// Runs the server until it is told to end.
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
@@ -41,6 +46,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
             .attach(AdHoc::on_liftoff("memory of the start", |_| {
                 Box::pin(async { memory::give_back() })
             }));
+        tokio::spawn(each(GIVE_BACK, memory::give_back_freed));
         let ended = server::serve(listener, rocket, connections, patience, told_to_end).await;
         shild.close().await?;
         match ended {
@@ -52,6 +58,17 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
             Err(error) => Err(format!("cannot start: {}", error.kind()).into()),
         }
     })
+}
+
+/// Does this again and again, where it holds up nobody.
+async fn each(period: Duration, work: impl Fn() + Clone + Send + 'static) {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // An error means that the runtime ends.
+        let _ = tokio::task::spawn_blocking(work.clone()).await;
+    }
 }
 
 /// A runtime with so many threads that answer requests, each of which has taken memory before anybody but the log can, and one that
@@ -122,7 +139,22 @@ fn told_to_end() -> io::Result<impl Future<Output = ()>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+
+    #[test]
+    fn what_is_done_each_period_is_done_again() {
+        let (done, told) = mpsc::channel();
+        let runtime = runtime_of(1).unwrap();
+        let start = Instant::now();
+        let period = Duration::from_millis(2);
+        runtime.spawn(each(period, move || done.send(()).unwrap_or_default()));
+        for _ in 0..3 {
+            told.recv_timeout(Duration::from_secs(20)).unwrap();
+        }
+        assert!(start.elapsed() >= 2 * period);
+    }
 
     #[test]
     fn as_many_threads_answer_as_were_asked_for() {
