@@ -3,6 +3,7 @@
 //! Each [`Shild`] counts for itself. No label holds anything that a client or a user chose (requirement H14): routes are the
 //! patterns that they were mounted with, all others are of a fixed set, so the number of series is bounded too.
 
+mod answers;
 mod store;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,6 +15,7 @@ use prometheus::{
     Counter, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use self::answers::Answers;
 pub(crate) use self::store::Metered;
 use crate::audit::AuditKind;
 use crate::error::{Error, Problem};
@@ -30,8 +32,7 @@ const CHANGE_SECONDS: [f64; 9] = [0.000_1, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0
 /// The counters that are moved where things happen. All else is looked up when somebody asks.
 pub(crate) struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    request_seconds: HistogramVec,
+    answers: Answers,
     events: [IntCounter; AuditKind::ALL.len()],
     throttled: IntCounter,
     tokens: IntCounter,
@@ -58,21 +59,23 @@ impl Metrics {
             ),
         );
         Self {
-            requests: registered(
-                &registry,
-                counters(
-                    "shild_http_requests_total",
-                    "Requests answered.",
-                    &["method", "route", "status"],
+            answers: Answers::new(
+                registered(
+                    &registry,
+                    counters(
+                        "shild_http_requests_total",
+                        "Requests answered.",
+                        &["method", "route", "status"],
+                    ),
                 ),
-            ),
-            request_seconds: registered(
-                &registry,
-                times(
-                    "shild_http_request_seconds",
-                    "From the head of a request to the head of its answer.",
-                    &["method", "route"],
-                    &REQUEST_SECONDS,
+                registered(
+                    &registry,
+                    times(
+                        "shild_http_request_seconds",
+                        "From the head of a request to the head of its answer.",
+                        &["method", "route"],
+                        &REQUEST_SECONDS,
+                    ),
                 ),
             ),
             // Made here, so that what has not happened yet is there as 0.
@@ -122,10 +125,7 @@ impl Metrics {
 
     /// A request was answered. `route` is the pattern of the route, never what the client wrote.
     pub(crate) fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
-        let status = status.to_string();
-        self.requests.with_label_values(&[method, route, status.as_str()]).inc();
-        let seconds = self.request_seconds.with_label_values(&[method, route]);
-        seconds.observe(took.as_secs_f64());
+        self.answers.count(method, route, status, took);
     }
 
     /// Something happened that the audit log is told of.
