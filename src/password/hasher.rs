@@ -80,7 +80,8 @@ pub struct HasherStats {
     pub pending: usize,
     /// Hashes computed since the start, whether made or verified.
     pub hashes: u64,
-    /// Times that memory for hashing was allocated: once a thread, and once more for each foreign hash that needs more.
+    /// Times that memory for hashing was allocated: once a thread, once more after ten seconds without a hash, and once more for
+    /// each foreign hash that needs more.
     pub allocations: u64,
 }
 
@@ -97,7 +98,8 @@ pub struct HasherLoad {
 
 impl Hasher {
     /// Starts the threads: `threads`, or as many as there are cores. Beyond one job on each, `queue_len` may wait;
-    /// the next is [`HashError::Busy`] at once. Memory for `threads` hashes is allocated as they are first needed, and kept.
+    /// the next is [`HashError::Busy`] at once. Memory for `threads` hashes is allocated as they are
+    /// needed, and kept until a thread has had nothing to do for ten seconds.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] with [`InvalidArgon2Settings`] if the settings cannot be used; else what the

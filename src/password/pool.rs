@@ -1,4 +1,4 @@
-//! Threads that hash, each with memory of its own that it keeps.
+//! Threads that hash, each with memory of its own that it keeps until it has had nothing to do for a while.
 //!
 //! Invariants: at most one job runs on a thread, at most `threads + queue_len` are admitted, and a thread keeps no more
 //! memory than one hash at the current settings needs. No lock is held while a job runs.
@@ -21,6 +21,10 @@ use zeroize::{Zeroize, Zeroizing};
 type Job = Box<dyn FnOnce(&mut Memory) -> Answer + Send>;
 type Answer = Box<dyn FnOnce()>;
 
+/// How long a thread keeps its memory while it has nothing to do. On a small host that is a good part of all memory; to have it
+/// anew takes a tenth of a hash.
+const KEPT: Duration = Duration::from_secs(10);
+
 /// No more jobs are taken at the moment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Busy;
@@ -37,9 +41,14 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Starts the threads. Each keeps `blocks` blocks from its first hash on.
+    /// Starts the threads. Each keeps `blocks` blocks from its first hash on, until there has been none for [`KEPT`].
     pub(super) fn start(threads: NonZeroUsize, queue_len: usize, blocks: usize) -> io::Result<Self> {
+        Self::keeping(threads, queue_len, blocks, KEPT)
+    }
+
+    fn keeping(threads: NonZeroUsize, queue_len: usize, blocks: usize, kept: Duration) -> io::Result<Self> {
         let shared = Arc::new(Shared {
+            kept,
             limit: threads.get().saturating_add(queue_len),
             state: Mutex::new(State {
                 queue: VecDeque::new(),
@@ -128,6 +137,8 @@ impl Drop for Pool {
 
 #[derive(Debug)]
 struct Shared {
+    /// How long memory is kept that is not needed.
+    kept: Duration,
     /// The most jobs that are admitted.
     limit: usize,
     state: Mutex<State>,
@@ -190,7 +201,7 @@ impl Shared {
     }
 
     /// Waits for the next job; `None` when the pool is closed. A thread that would have to wait
-    /// wipes its memory first.
+    /// wipes its memory first, and gives it back after a while.
     fn next(&self, memory: &mut Memory) -> Option<Job> {
         let mut state = self.lock();
         loop {
@@ -204,6 +215,17 @@ impl Shared {
                 drop(state);
                 memory.wipe();
                 state = self.lock();
+            } else if memory.is_there() {
+                let (waited, timeout) = self
+                    .wake
+                    .wait_timeout(state, self.kept)
+                    .expect("nothing that can panic runs under the lock");
+                state = waited;
+                if timeout.timed_out() && state.queue.is_empty() {
+                    drop(state);
+                    memory.give_back();
+                    state = self.lock();
+                }
             } else {
                 state = self
                     .wake
@@ -260,6 +282,16 @@ impl Memory {
         blocks.resize(count, Block::new());
         self.allocations += 1;
         Ok(blocks)
+    }
+
+    fn is_there(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// Keeps nothing until the next hash.
+    fn give_back(&mut self) {
+        self.kept = Zeroizing::default();
+        self.dirty = 0;
     }
 
     fn is_dirty(&self) -> bool {
@@ -390,6 +422,33 @@ mod tests {
         assert_eq!((memory.allocations, memory.kept.len()), (2, 8));
         assert_eq!(memory.lend(usize::MAX / 2, |_| ()), Err(OutOfMemory));
         assert_eq!(memory.allocations, 2);
+    }
+
+    #[test]
+    fn memory_is_given_back_once_there_is_nothing_to_do_for_a_while() {
+        let start = |kept| Pool::keeping(NonZeroUsize::MIN, 1, 8, kept).unwrap();
+        let hash = |pool: &Pool| {
+            let hash = pool.submit(|memory| {
+                let was_there = memory.is_there();
+                memory.lend(8, |_| was_there).unwrap()
+            });
+            hash.unwrap().blocking_recv().unwrap()
+        };
+        let pool = start(Duration::from_millis(1));
+        assert!(!hash(&pool));
+        let begin = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        while hash(&pool) {
+            assert!(begin.elapsed() < Duration::from_secs(20), "it is kept");
+            thread::sleep(pause);
+            pause *= 2;
+        }
+        assert!(pool.allocations() > 1);
+
+        let pool = start(KEPT);
+        hash(&pool);
+        assert!(hash(&pool), "there is more to do");
+        assert_eq!(pool.allocations(), 1);
     }
 
     #[test]

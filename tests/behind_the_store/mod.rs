@@ -37,7 +37,10 @@ const TREES: [&str; 9] = [
 
 /// Where a record lies.
 pub(crate) fn place(tree: &str, key: &[u8]) -> Vec<u8> {
-    let tag = TREES.iter().position(|name| *name == tree).expect("there is such a tree");
+    let tag = TREES
+        .iter()
+        .position(|name| *name == tree)
+        .expect("there is such a tree");
     let tag = u8::try_from(tag).expect("there are nine");
     [&[tag], key].concat()
 }

@@ -303,10 +303,7 @@ impl<E: Engine> Worker<E> {
             let database = Arc::clone(&self.database);
             let work = Work::over(&*database, self.standing.tally, ready);
             let Batch {
-                work,
-                answers,
-                freezes,
-                ..
+                work, answers, freezes, ..
             } = Batch::gather(work, first, &mut requests, last);
             last = answers.len();
             match self.perform(work) {
