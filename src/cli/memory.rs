@@ -86,7 +86,15 @@ pub(super) const fn limit_heaps(_: usize) {}
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
 mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
     use super::*;
+
+    /// What one test looks at no other gives back meanwhile.
+    fn alone() -> MutexGuard<'static, ()> {
+        static GIVING_BACK: Mutex<()> = Mutex::new(());
+        GIVING_BACK.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     const MAPPINGS: &str = "\
 55b140f69000-55b140f6b000 r--p 00000000 fe:00 247282       /usr/bin/shild
@@ -137,6 +145,7 @@ Swap:                  4 kB
     #[test]
     fn what_was_freed_between_blocks_that_are_kept_is_given_back() {
         const KIB: usize = 1024;
+        let _alone = alone();
         let mut blocks: Vec<Vec<u8>> = (0..64 * KIB).map(|_| vec![1; KIB]).collect();
         let before = own();
         let mut number = 0;
@@ -164,6 +173,7 @@ Swap:                  4 kB
     fn code_that_is_given_back_is_in_memory_no_more() {
         use std::io::{Read as _, Seek as _, SeekFrom};
 
+        let _alone = alone();
         let here = give_back as *const () as usize;
         let mappings = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let code = unchanged_code(&mappings, here).unwrap();
@@ -179,6 +189,7 @@ Swap:                  4 kB
     // Nothing is lost by it: all of this runs on.
     #[test]
     fn what_was_given_back_is_mapped_again() {
+        let _alone = alone();
         let mappings = || std::fs::read_to_string("/proc/self/smaps").unwrap();
         let code = unchanged_code(&mappings(), give_back as *const () as usize);
         give_back();
