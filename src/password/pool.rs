@@ -21,8 +21,8 @@ use zeroize::{Zeroize, Zeroizing};
 type Job = Box<dyn FnOnce(&mut Memory) -> Answer + Send>;
 type Answer = Box<dyn FnOnce()>;
 
-/// How long a thread keeps its memory while it has nothing to do. On a small host that is a good part of all memory; to have it
-/// anew takes a tenth of a hash.
+/// How long a thread keeps its memory while it has nothing to do. On a small host that is a good part of all memory; the next
+/// hash takes a third longer for it.
 const KEPT: Duration = Duration::from_secs(10);
 
 /// No more jobs are taken at the moment.

@@ -39,6 +39,8 @@ enum Fault {
     CutOnce,
     /// Records cannot be walked through.
     Walk,
+    /// A record cannot be read.
+    Get,
 }
 
 impl Fault {
@@ -50,6 +52,7 @@ impl Fault {
             Self::Cut => "fault-cut",
             Self::CutOnce => "fault-cut-once",
             Self::Walk => "fault-walk",
+            Self::Get => "fault-get",
         }
     }
 
@@ -113,6 +116,7 @@ impl<E: Engine> Engine for Faulty<E> {
     }
 
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Self::Value>, EngineError> {
+        Fault::Get.strikes(&self.dir)?;
         self.engine.get(tree, key)
     }
 
@@ -221,6 +225,24 @@ fn a_store_writes_again_by_itself_once_it_can<E: Engine>() {
     block_on(broken.store.create(&user(2, "romeo"), &[])).unwrap();
     block_on(broken.store.create(&user(3, "mercutio"), &[])).unwrap();
     broken.stays_whole(3);
+}
+
+fn a_change_that_could_not_be_looked_at_is_not_made<E: Engine>() {
+    let broken = Broken::<E>::by(Fault::Get);
+    Fault::Get.ends(broken.dir.path());
+    broken.goes_on();
+    assert!(broken.has(1));
+    assert!(!broken.has(2));
+    block_on(broken.store.create(&user(2, "romeo"), &[])).unwrap();
+    broken.stays_whole(2);
+}
+
+fn a_store_that_failed_is_not_opened_again_to_be_closed<E: Engine>() {
+    let broken = Broken::<E>::by(Fault::Commit);
+    Fault::Commit.ends(broken.dir.path());
+    thread::sleep(Duration::from_millis(50));
+    let closed = block_on(broken.store.close());
+    assert!(matches!(closed, Err(StoreError::Unavailable(_))), "{closed:?}");
 }
 
 fn a_change_that_was_made_although_it_failed_counts<E: Engine>() {
@@ -495,6 +517,8 @@ macro_rules! of_each_engine {
 
 of_each_engine! {
     a_store_writes_again_by_itself_once_it_can
+    a_change_that_could_not_be_looked_at_is_not_made
+    a_store_that_failed_is_not_opened_again_to_be_closed
     a_change_that_was_made_although_it_failed_counts
     what_was_remembered_before_a_change_that_was_made_although_it_failed_is_not_found_after_it
     a_store_that_cannot_be_opened_again_is_unavailable_until_it_can

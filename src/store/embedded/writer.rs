@@ -167,7 +167,7 @@ struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// `first` and all that wait behind it. Those who had their answer in the `last` transaction are about to ask again, and the
     /// two syncs of a transaction cost the same for one as for all of them: so as long as more come, it waits for as many. Each
-    /// is made, in memory, as it comes, which takes no longer than to wait for the others.
+    /// is looked at as it comes, meanwhile.
     fn gather(work: Work<'a>, first: Message, requests: &mut mpsc::Receiver<Message>, last: usize) -> Self {
         let mut batch = Self {
             work,

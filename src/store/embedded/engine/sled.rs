@@ -323,9 +323,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sled = Sled::create(dir.path(), Options::default()).unwrap();
         let mut written = 0;
-        for round in 0..600_u32 {
-            // More and more records, and then fewer and fewer, of many lengths.
-            let there = round < 400 || round % 3 == 0;
+        for round in 0..800_u32 {
+            // More and more records, and then fewer and fewer, until there is none, of many lengths.
+            let there = round < 400;
             let changes: Vec<_> = (0..4)
                 .map(|part| Write {
                     tree: Tree::Users,
