@@ -74,6 +74,8 @@ mod stage;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[doc(hidden)]
+pub mod threads;
 pub mod throttle;
 pub mod token;
 pub mod transfer;

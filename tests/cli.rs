@@ -47,24 +47,50 @@ fn a_wrong_command_line_exits_with_2_and_one_line() {
     }
 }
 
-// Of a limit of memory: one of processes, where the start waited for ever, is not for everybody to set.
+// Of a limit of memory: one of processes, where the start waited for ever, is not for everybody to set. At the lower ones sled
+// waited for a thread of its own.
 #[cfg(target_os = "linux")]
 #[test]
 fn more_threads_than_the_system_allows_end_the_start_with_a_message() {
-    let dir = tempfile::tempdir().unwrap();
-    let output = Command::new("timeout")
-        .args(["60", "sh", "-c", "ulimit -v 3000000; exec \"$0\" serve --port 0"])
-        .arg(env!("CARGO_BIN_EXE_shild"))
-        .current_dir(&dir)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("ROCKET_WORKERS", "20000")
-        .output()
-        .unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{err}");
-    let said = "shild: cannot start 20000 threads that answer requests (workers = 20000)";
-    assert!(err.contains(said) && !err.contains("panic"), "{err}");
+    const GIB: u64 = 1 << 20;
+    let refused = |workers: u32, kib: u64| {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Command::new("timeout")
+            .args([
+                "-s",
+                "KILL",
+                "60",
+                "sh",
+                "-c",
+                "ulimit -v $1; exec \"$0\" serve --port 0",
+            ])
+            .args([env!("CARGO_BIN_EXE_shild"), &kib.to_string()])
+            .current_dir(&dir)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("ROCKET_WORKERS", workers.to_string())
+            // Of address space, a thread: so a dozen of them count.
+            .env("RUST_MIN_STACK", (256 << 20).to_string())
+            .output()
+            .unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{kib} KiB: {err}");
+        assert!(!err.contains("panic"), "{kib} KiB: {err}");
+        err
+    };
+    let answering =
+        |workers| format!("shild: cannot start {workers} threads that answer requests (workers = {workers})");
+    let err = refused(20000, 3 * GIB);
+    assert!(err.contains(&answering(20000)), "{err}");
+    // From where a thread or two can be had to where all but one or two can.
+    for eighths in 6..28 {
+        let err = refused(2, eighths * GIB / 8);
+        let of_the_store = "shild: the store in data was not opened: the system allows this process no more threads";
+        assert!(
+            err.contains(&answering(2)) || err.contains(of_the_store),
+            "{eighths}/8 GiB: {err}"
+        );
+    }
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! `shild serve`
 
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
-use std::{io, panic, process, thread};
+use std::{io, panic, process};
 
 use rocket::fairing::AdHoc;
 use shild::config::{Settings, Sources, listen_address, rocket_figment, workers};
 use shild::server::{self, Patience};
-use shild::{Shild, log};
+use shild::{Shild, log, threads};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -75,9 +75,8 @@ async fn each(period: Duration, work: impl Fn() + Clone + Send + 'static) {
 /// may block.
 fn runtime_of(workers: usize) -> io::Result<Runtime> {
     let refusal = format!("cannot start {workers} threads that answer requests (workers = {workers})");
-    has_threads(workers + 1).map_err(|cause| io::Error::new(cause.kind(), format!("{refusal}: {cause}")))?;
-    // Those that it tried with may count a little longer. Where tokio is refused one it panics, and then waits for ever for those
-    // that it has.
+    threads::can_have(workers + 1).map_err(|cause| io::Error::new(cause.kind(), format!("{refusal}: {cause}")))?;
+    // Others may have taken them since. Where tokio is refused one it panics, and then waits for ever for those that it has.
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |_| {
         eprintln!("shild: {refusal}: this process may have no more threads");
@@ -99,18 +98,6 @@ fn runtime_of(workers: usize) -> io::Result<Runtime> {
     drop(runtime.spawn_blocking(|| ()));
     panic::set_hook(usual);
     Ok(runtime)
-}
-
-/// Whether the system lets this process have so many more threads, all at once.
-fn has_threads(count: usize) -> io::Result<()> {
-    let all_started = Mutex::new(());
-    thread::scope(|scope| {
-        let _not_yet = all_started.lock();
-        (0..count).try_for_each(|_| {
-            let waiting = thread::Builder::new().spawn_scoped(scope, || drop(all_started.lock()));
-            waiting.map(drop)
-        })
-    })
 }
 
 /// Done when the process is told to end, at any time from this call on: a signal that comes before it is waited for would

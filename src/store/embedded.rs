@@ -97,10 +97,8 @@ impl<E: Engine> EmbeddedStore<E> {
     fn open_for(purpose: For, dir: &Path, options: Options) -> Result<Self, OpenError> {
         let opened = open::open(dir, options, open::lock(dir)?, purpose)?;
         let database = Arc::new(opened.database);
-        let writer = Writer::start(Arc::clone(&database), opened.standing).map_err(|cause| OpenError::Io {
-            dir: dir.to_owned(),
-            cause,
-        })?;
+        let writer = Writer::start(Arc::clone(&database), opened.standing)
+            .map_err(|cause| OpenError::of_engine(dir, cause.into()))?;
         Ok(Self {
             dir: dir.to_owned(),
             writer,

@@ -29,6 +29,7 @@ use crate::store::StoreError;
 use crate::store::embedded::Options;
 use crate::store::embedded::files::sync_all;
 use crate::store::embedded::record::Tree;
+use crate::threads;
 
 /// How often, and how far apart, opening is tried while sled's own lock is still held: its
 /// background threads let go of a database a moment after it was dropped.
@@ -37,6 +38,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long it may wait for the disk before it is asked whether there was an error.
 const TICK: Duration = Duration::from_secs(1);
+
+/// The threads that it does its work on. Where it is refused all of them, it waits for ever.
+const THREADS: usize = 7;
 
 /// The name of its log.
 const FILE: &str = "db";
@@ -76,6 +80,7 @@ impl Engine for Sled {
 
     fn open(home: &Path, options: Options, _: Files) -> Result<Self, EngineError> {
         remove_unfinished_snapshots(home)?;
+        has_threads()?;
         let db = open_database(home, options)?;
         let same = db.clone();
         let sled = Self {
@@ -193,7 +198,9 @@ impl Sled {
 
     /// Splits and merges the pages that these changes have made too large or too small. sled leaves that to whoever comes by
     /// next, be it a reader, who would have to write then, and be refused if this transaction cannot be put on disk. A page's
-    /// size is the number of its records, which one in place of another does not change.
+    /// size is the number of its records, which one in place of another does not change. What it does not come by is the first page
+    /// below one that was merged into its neighbour, which takes the removal of thousands: should that one be too small, it is
+    /// left to a reader.
     fn settle(&self, changes: &Pending) -> Result<(), EngineError> {
         for place in changes.added_or_removed() {
             self.db.get(place)?;
@@ -277,6 +284,18 @@ fn remove_unfinished_snapshots(home: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes sure that it gets its threads, which it keeps as long as the process lasts.
+fn has_threads() -> io::Result<()> {
+    static HAS: Mutex<bool> = Mutex::new(false);
+    let mut has = HAS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*has {
+        // One more watches over it.
+        threads::can_have(THREADS + 1)?;
+        *has = true;
+    }
+    Ok(())
+}
+
 fn open_database(home: &Path, options: Options) -> Result<::sled::Db, EngineError> {
     // No flushing in the background: each commit is flushed. `mode` is left alone, since sled 0.34.7 reads it nowhere.
     let config = ::sled::Config::new()
@@ -320,19 +339,35 @@ mod tests {
     // Failed before: while a disk was full nobody could read what lay beyond a page that a reader was to split.
     #[test]
     fn who_reads_after_a_commit_writes_nothing() {
+        // Names, which lie all over.
+        readers_write_nothing(|number| number.wrapping_mul(0x9E37_79B1).to_be_bytes().to_vec());
+        // Ids, which lie one after the other.
+        readers_write_nothing(|number| [[0; 4], number.to_be_bytes()].concat());
+        // Ids of several hosts, or that waited: among those that are there.
+        readers_write_nothing(|number| [[0; 4], (number * 7 % 1600).to_be_bytes()].concat());
+        // Both, in parts of a few.
+        readers_write_nothing(|number| {
+            [
+                [0; 4],
+                (number % 3 + number / 3 % 5 * 1000 + number / 16 * 3).to_be_bytes(),
+                number.to_be_bytes(),
+            ]
+            .concat()
+        });
+    }
+
+    /// Makes more and more records, and then fewer and fewer, until there is none, of many lengths.
+    fn readers_write_nothing(key: fn(u32) -> Vec<u8>) {
+        const AT_ONCE: u32 = 16;
         let dir = tempfile::tempdir().unwrap();
         let sled = Sled::create(dir.path(), Options::default()).unwrap();
         let mut written = 0;
-        for round in 0..800_u32 {
-            // More and more records, and then fewer and fewer, until there is none, of many lengths.
-            let there = round < 400;
-            let changes: Vec<_> = (0..4)
+        for round in 0..200_u32 {
+            let there = round < 100;
+            let changes: Vec<_> = (0..AT_ONCE)
                 .map(|part| Write {
                     tree: Tree::Users,
-                    key: ((round * 4 + part) % 1600)
-                        .wrapping_mul(0x9E37_79B1)
-                        .to_be_bytes()
-                        .to_vec(),
+                    key: key(round % 100 * AT_ONCE + part),
                     before: Before::Unknown,
                     record: there.then(|| vec![7; (round as usize * 37) % 700]),
                 })

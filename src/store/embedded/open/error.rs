@@ -30,6 +30,17 @@ pub enum OpenError {
         /// What was refused.
         cause: io::Error,
     },
+    /// The operating system refused it a thread.
+    #[error(
+        "the store in {dir} was not opened: the system allows this process no more threads ({cause}): allow it more of them, and more memory",
+        dir = dir.display()
+    )]
+    Threads {
+        /// The data directory.
+        dir: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// It was written by another version of shild.
     #[error(
         "the data directory {dir} has format {found}, and this shild reads format {FORMAT} only: use the shild that wrote it",
@@ -86,6 +97,8 @@ impl OpenError {
     pub(in super::super) fn of_engine(dir: &Path, error: EngineError) -> Self {
         let dir = dir.to_owned();
         match error {
+            // Nothing that is done with files is refused so.
+            EngineError::Io(cause) if cause.kind() == io::ErrorKind::WouldBlock => Self::Threads { dir, cause },
             EngineError::Io(cause) => Self::Io { dir, cause },
             EngineError::Damaged(detail) => Self::Damaged { dir, detail },
         }
