@@ -14,7 +14,7 @@ use crate::config::{Audience, Settings, StoreKind};
 use crate::keys::Keys;
 use crate::metrics::{Metered, Metrics};
 use crate::operator::OperatorSecret;
-use crate::password::Hasher;
+use crate::password::{Hasher, TellOfMemory};
 use crate::ready::Readiness;
 use crate::request_ids::RequestIds;
 use crate::snapshots::Snapshots;
@@ -81,6 +81,7 @@ impl Shild {
             random: Arc::new(SystemRandom),
             master: None,
             tended: true,
+            hash_memory: |_| (),
         }
     }
 
@@ -162,6 +163,7 @@ pub struct Builder {
     random: Arc<dyn Random>,
     master: Option<MasterKey>,
     tended: bool,
+    hash_memory: TellOfMemory,
 }
 
 impl Builder {
@@ -197,6 +199,13 @@ impl Builder {
         self
     }
 
+    /// Tells this at which addresses the memory of a hash lies before anybody touches it.
+    #[doc(hidden)]
+    pub fn hash_memory(mut self, tell: TellOfMemory) -> Self {
+        self.hash_memory = tell;
+        self
+    }
+
     /// Opens the store and the keys.
     ///
     /// # Errors
@@ -209,6 +218,7 @@ impl Builder {
             random,
             master,
             tended,
+            hash_memory,
         } = self;
         // Of a store that somebody else keeps, and by a process that is done in a moment, none is taken.
         let snapshots = (tended && store.is_none() && settings.store != StoreKind::Memory)
@@ -229,7 +239,7 @@ impl Builder {
         let keys = Keys::open(&*store, stored, master.sealing_key(), now, &*random).await?;
         let threads = NonZeroUsize::new(settings.hash_threads());
         Ok(Shild(Arc::new(Parts {
-            hasher: Hasher::new(settings.password.argon2, threads, settings.hash_queue())?,
+            hasher: Hasher::told_of_memory(settings.password.argon2, threads, settings.hash_queue(), hash_memory)?,
             keys,
             refresh_key: master.refresh_key(),
             verified: VerifiedTokens::new(settings.verified_tokens, &*random),

@@ -23,6 +23,23 @@ pub(super) fn limit_heaps(heaps: usize) {
     }
 }
 
+/// Has this memory lie in huge pages as far as the system has them and they fit in: a
+/// hash goes all over its memory, and finds its way there faster. Most systems give huge pages only to who asks.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "nothing else asks for them")]
+pub(super) fn in_huge_pages(memory: std::ops::Range<usize>) {
+    const HUGE: usize = 2 << 20;
+    let start = memory.start.next_multiple_of(HUGE);
+    let end = memory.end / HUGE * HUGE;
+    if start < end {
+        // SAFETY: it changes how large the pages are that this memory lies on, and nothing of what is there. If it is refused,
+        // they stay as they are.
+        unsafe {
+            libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE);
+        }
+    }
+}
+
 /// Gives what the program has freed back to the system. glibc by itself does so only with what lies last in a heap: of a million
 /// users in sled, who were looked up at random, that left a tenth of all memory unused. It takes 2 ms there, during which one
 /// heap after the other is locked.
@@ -80,6 +97,10 @@ pub(super) const fn give_back() {}
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) const fn give_back_freed() {}
 
+/// Other systems see to it themselves, or not.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(super) fn in_huge_pages(_: std::ops::Range<usize>) {}
+
 /// Other allocators have no such number.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) const fn limit_heaps(_: usize) {}
@@ -133,6 +154,40 @@ Swap:                  4 kB
             assert_eq!(unchanged_code(MAPPINGS, address), None, "{why}");
         }
         assert_eq!(unchanged_code("", 0x55b1_40f6_c123), None);
+    }
+
+    #[test]
+    fn what_fits_in_huge_pages_of_memory_is_to_lie_there_and_stays_as_it_is() {
+        const MIB: usize = 1 << 20;
+        if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+            eprintln!("SKIPPED: this system has no huge pages");
+            return;
+        }
+        let block = vec![7_u8; 8 * MIB];
+        let place = block.as_ptr_range();
+        in_huge_pages(place.start.addr()..place.end.addr());
+        // Of no whole one, which is nothing to ask for.
+        in_huge_pages(place.start.addr()..place.start.addr() + MIB);
+        in_huge_pages(0..0);
+        let mappings = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let advised = mappings
+            .split_inclusive("VmFlags:")
+            .zip(mappings.split("VmFlags:").skip(1))
+            .filter_map(|(mapping, flags)| {
+                let hex = |text| usize::from_str_radix(text, 16).ok();
+                let range = mapping.lines().find_map(|line| {
+                    let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+                    Some(hex(start)?..hex(end)?)
+                })?;
+                let flags = flags.lines().next()?;
+                (flags.split(' ').any(|flag| flag == "hg") && block_has(&place, &range)).then_some(range.len())
+            });
+        assert!(advised.sum::<usize>() >= 4 * MIB, "{mappings}");
+        assert!(block.iter().all(|byte| *byte == 7));
+    }
+
+    fn block_has(block: &std::ops::Range<*const u8>, mapping: &std::ops::Range<usize>) -> bool {
+        block.start.addr() <= mapping.start && mapping.end <= block.end.addr()
     }
 
     /// How many KiB of this process are in memory that is of no file.

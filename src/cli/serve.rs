@@ -36,7 +36,10 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     };
     runtime_of(workers)?.block_on(async {
         let told_to_end = told_to_end()?;
-        let shild = Shild::builder(settings).build().await?;
+        let shild = Shild::builder(settings)
+            .hash_memory(memory::in_huge_pages)
+            .build()
+            .await?;
         let listener = server::listen(address)
             .map_err(|cause| format!("cannot listen on {address}: {cause}; choose another with --address or --port"))?;
         // Port 0 stands for any.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::WeakPassword;
 use super::hash::{self, SALT_LEN, Stored};
-use super::pool::{Busy, Memory, OutOfMemory, Pool};
+use super::pool::{Busy, Memory, OutOfMemory, Pool, TellOfMemory};
 use super::{Argon2Settings, InvalidArgon2Settings, InvalidPasswordHash, Password, PasswordHash, PasswordPolicy};
 
 /// Makes and verifies password hashes on threads of its own, one hash at a time on each (requirement W6). Share it in an
@@ -105,6 +105,20 @@ impl Hasher {
     /// [`io::ErrorKind::InvalidInput`] with [`InvalidArgon2Settings`] if the settings cannot be used; else what the
     /// operating system says against starting threads.
     pub fn new(settings: Argon2Settings, threads: Option<NonZeroUsize>, queue_len: usize) -> io::Result<Self> {
+        Self::told_of_memory(settings, threads, queue_len, |_| ())
+    }
+
+    /// As [`new`](Self::new); `tell` is told at which addresses the memory of a hash lies before anybody touches it.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new).
+    #[doc(hidden)]
+    pub fn told_of_memory(
+        settings: Argon2Settings,
+        threads: Option<NonZeroUsize>,
+        queue_len: usize,
+        tell: TellOfMemory,
+    ) -> io::Result<Self> {
         settings
             .validate()
             .map_err(|error: InvalidArgon2Settings| io::Error::new(io::ErrorKind::InvalidInput, error))?;
@@ -112,7 +126,7 @@ impl Hasher {
             Some(threads) => threads,
             None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         };
-        let pool = Pool::start(threads, queue_len, hash::block_count(&settings))?;
+        let pool = Pool::start(threads, queue_len, hash::block_count(&settings), tell)?;
         Ok(Self {
             settings,
             pool,

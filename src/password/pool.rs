@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -25,6 +26,9 @@ type Answer = Box<dyn FnOnce()>;
 /// hash takes a third longer for it.
 const KEPT: Duration = Duration::from_secs(10);
 
+/// Is told at which addresses the memory of a hash lies before anybody touches it, and may tell the system what it is for.
+pub type TellOfMemory = fn(Range<usize>);
+
 /// No more jobs are taken at the moment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Busy;
@@ -42,11 +46,21 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Starts the threads. Each keeps `blocks` blocks from its first hash on, until there has been none for [`KEPT`].
-    pub(super) fn start(threads: NonZeroUsize, queue_len: usize, blocks: usize) -> io::Result<Self> {
-        Self::keeping(threads, queue_len, blocks, KEPT)
+    pub(super) fn start(
+        threads: NonZeroUsize,
+        queue_len: usize,
+        blocks: usize,
+        tell: TellOfMemory,
+    ) -> io::Result<Self> {
+        Self::keeping(threads, queue_len, KEPT, || Memory::told_of(blocks, tell))
     }
 
-    fn keeping(threads: NonZeroUsize, queue_len: usize, blocks: usize, kept: Duration) -> io::Result<Self> {
+    fn keeping(
+        threads: NonZeroUsize,
+        queue_len: usize,
+        kept: Duration,
+        memory: impl Fn() -> Memory,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             kept,
             limit: threads.get().saturating_add(queue_len),
@@ -65,10 +79,10 @@ impl Pool {
             threads: Vec::with_capacity(threads.get()),
         };
         for n in 0..threads.get() {
-            let shared = Arc::clone(&pool.shared);
+            let (shared, memory) = (Arc::clone(&pool.shared), memory());
             let thread = thread::Builder::new().name(format!("shild-hash-{n}")).spawn(move || {
                 give_way();
-                shared.work(Memory::new(blocks));
+                shared.work(memory);
             })?;
             pool.threads.push(thread);
         }
@@ -251,15 +265,22 @@ pub(super) struct Memory {
     dirty: usize,
     /// Since the count was taken last.
     allocations: u64,
+    tell: TellOfMemory,
 }
 
 impl Memory {
+    #[cfg(test)]
     pub(super) fn new(keep: usize) -> Self {
+        Self::told_of(keep, |_| ())
+    }
+
+    fn told_of(keep: usize, tell: TellOfMemory) -> Self {
         Self {
             kept: Zeroizing::default(),
             keep,
             dirty: 0,
             allocations: 0,
+            tell,
         }
     }
 
@@ -279,6 +300,8 @@ impl Memory {
     fn allocate(&mut self, count: usize) -> Result<Vec<Block>, OutOfMemory> {
         let mut blocks = Vec::new();
         blocks.try_reserve_exact(count).map_err(|_| OutOfMemory)?;
+        let place = blocks.spare_capacity_mut().as_ptr_range();
+        (self.tell)(place.start.addr()..place.end.addr());
         blocks.resize(count, Block::new());
         self.allocations += 1;
         Ok(blocks)
@@ -311,7 +334,7 @@ mod tests {
     use super::*;
 
     fn pool(threads: usize, queue_len: usize) -> Pool {
-        Pool::start(NonZeroUsize::new(threads).unwrap(), queue_len, 8).unwrap()
+        Pool::start(NonZeroUsize::new(threads).unwrap(), queue_len, 8, |_| ()).unwrap()
     }
 
     // W6
@@ -425,8 +448,22 @@ mod tests {
     }
 
     #[test]
+    fn it_is_told_where_memory_lies_each_time_that_there_is_any() {
+        static TOLD: Mutex<Vec<Range<usize>>> = Mutex::new(Vec::new());
+        let mut memory = Memory::told_of(8, |place| TOLD.lock().unwrap().push(place));
+        let mut places = Vec::new();
+        for count in [8, 3, 11] {
+            let place = memory.lend(count, |blocks| blocks.as_ptr_range()).unwrap();
+            if count != 3 {
+                places.push(place.start.addr()..place.end.addr());
+            }
+        }
+        assert_eq!(*TOLD.lock().unwrap(), places);
+    }
+
+    #[test]
     fn memory_is_given_back_once_there_is_nothing_to_do_for_a_while() {
-        let start = |kept| Pool::keeping(NonZeroUsize::MIN, 1, 8, kept).unwrap();
+        let start = |kept| Pool::keeping(NonZeroUsize::MIN, 1, kept, || Memory::new(8)).unwrap();
         let hash = |pool: &Pool| {
             let hash = pool.submit(|memory| {
                 let was_there = memory.is_there();
