@@ -71,6 +71,26 @@ fn the_credentials_of_the_command_line_are_its_owners_only_and_gone_at_the_end()
     assert!(!file.exists());
 }
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn hashes_are_made_in_huge_pages() {
+    if !fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+        eprintln!("SKIPPED: this system has no huge pages");
+        return;
+    }
+    let home = home();
+    let server = Server::start_with(home.path(), &[("SHILD_PASSWORD__ARGON2__MEMORY_KIB", "19456")]);
+    let asked = || {
+        let mappings = fs::read_to_string(format!("/proc/{}/smaps", server.pid())).unwrap();
+        let flags = mappings.lines().filter_map(|line| line.strip_prefix("VmFlags:"));
+        flags.filter(|flags| flags.split(' ').any(|flag| flag == "hg")).count()
+    };
+    assert_eq!(asked(), 0, "nothing else is");
+    server.register("juliet");
+    assert!(asked() > 0);
+    server.stop();
+}
+
 #[test]
 fn told_to_end_as_soon_as_it_listens_it_ends_as_at_any_other_time() {
     let home = home();

@@ -119,6 +119,11 @@ impl Server {
         Self { child, url, agent }
     }
 
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn port(&self) -> &str {
         self.url.rsplit(':').next().expect("there is a port")
     }
