@@ -7,6 +7,7 @@
 mod foreign;
 mod hash;
 mod hasher;
+mod memory;
 mod policy;
 mod pool;
 
@@ -21,9 +22,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 pub use self::hash::{Argon2Settings, InvalidArgon2Settings, InvalidPasswordHash};
 pub use self::hasher::{HashError, Hasher, HasherLoad, HasherStats, NewPasswordError, Verdict};
-pub use self::policy::{InvalidPasswordPolicy, PasswordPolicy, WeakPassword};
 #[doc(hidden)]
-pub use self::pool::TellOfMemory;
+pub use self::memory::TellOfMemory;
+pub use self::policy::{InvalidPasswordPolicy, PasswordPolicy, WeakPassword};
 
 /// A password in Unicode's form NFC, so that `é` is one password however a keyboard sends it (decision D3,
 /// requirement W3). Nothing else is changed: it is never trimmed, cut, or folded (NFKC). Wiped when dropped.

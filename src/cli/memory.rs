@@ -23,8 +23,8 @@ pub(super) fn limit_heaps(heaps: usize) {
     }
 }
 
-/// Has this memory lie in huge pages as far as the system has them and they fit in: a
-/// hash goes all over its memory, and finds its way there faster. Most systems give huge pages only to who asks.
+/// Has this memory lie in huge pages as far as the system has them and they fit in: a hash goes all over its memory, and finds
+/// its way there faster. Most systems give huge pages only to who asks.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "nothing else asks for them")]
 pub(super) fn in_huge_pages(memory: std::ops::Range<usize>) {

@@ -22,7 +22,7 @@ use self::bcrypt::Bcrypt;
 use self::pbkdf2::Pbkdf2;
 use self::scrypt::Scrypt;
 use super::InvalidPasswordHash;
-use super::pool::OutOfMemory;
+use super::memory::OutOfMemory;
 
 /// A stored hash of a kind that this program never makes.
 #[derive(Debug)]

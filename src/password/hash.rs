@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 
 use super::PasswordHash;
 use super::foreign::Foreign;
-use super::pool::{Memory, OutOfMemory};
+use super::memory::{Memory, OutOfMemory};
 
 /// Bytes of a salt that this program makes (W6; RFC 9106 §3.1 recommends 16).
 pub(super) const SALT_LEN: usize = 16;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::WeakPassword;
 use super::hash::{self, SALT_LEN, Stored};
-use super::pool::{Busy, Memory, OutOfMemory, Pool, TellOfMemory};
+use super::memory::{Memory, OutOfMemory, TellOfMemory};
+use super::pool::{Busy, Pool};
 use super::{Argon2Settings, InvalidArgon2Settings, InvalidPasswordHash, Password, PasswordHash, PasswordPolicy};
 
 /// Makes and verifies password hashes on threads of its own, one hash at a time on each (requirement W6). Share it in an

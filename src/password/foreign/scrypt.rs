@@ -2,7 +2,7 @@
 
 use super::{Derived, bounded, number};
 use crate::password::InvalidPasswordHash;
-use crate::password::pool::OutOfMemory;
+use crate::password::memory::OutOfMemory;
 
 /// An scrypt hash: `$scrypt$ln=16,r=8,p=1$salt$hash` or `scrypt$16384$salt$8$1$hash`.
 #[derive(Debug)]

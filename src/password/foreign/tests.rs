@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::super::hash::Stored;
-use super::super::pool::Memory;
+use super::super::memory::Memory;
 use super::super::{Argon2Settings, InvalidPasswordHash, Password, PasswordHash};
 
 /// Made by the libraries themselves: see `hashes.py` beside it.
