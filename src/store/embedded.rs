@@ -1,8 +1,8 @@
 //! Stores on disk, each by an embedded database.
 //!
 //! `engine` says what a database has to do, and does it with each; all else is the same for all of them: `open` is the way in,
-//! `writer` makes changes durable, `change` is what may follow what, `record` notices damage, `recent` is what was read lately,
-//! `verify` looks at everything.
+//! `writer` makes changes durable, `batch` is what it makes at once, `change` is what may follow what, `record` notices damage,
+//! `recent` is what was read lately, `verify` looks at everything.
 //!
 //! | tree | key | value |
 //! |---|---|---|
@@ -15,6 +15,7 @@
 //! | `guesses` | event id of a guess | nothing |
 //! | `meta` | see `record::meta` | number |
 
+mod batch;
 mod change;
 mod database;
 pub(super) mod engine;

@@ -14,29 +14,19 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::batch::{Answer, Batch, Failed, Freezing, Message, Work};
 use super::change::{Change, Request};
 use super::database::Database;
 use super::engine::{Before, Engine, EngineError, Frozen, Write, discard, guarded};
 use super::open::{self, Standing};
 use super::record::Tree;
 use super::tally::Tally;
-use super::transaction::{Base, Touched, Transaction};
+use super::transaction::{Touched, Transaction};
 use crate::audit::AuditEvent;
 use crate::store::StoreError;
 
 /// The most requests that wait; the next one waits for room.
 const QUEUE_LEN: usize = 1024;
-
-/// The most requests in one transaction.
-const MAX_BATCH: usize = 512;
-
-/// Once a transaction is about this many records it takes no more requests: sled's memory grows
-/// out of proportion with larger ones.
-const MAX_WEIGHT: usize = 1000;
-
-/// How far apart it is looked for more requests, and how long a request may wait for others.
-const MOMENT: Duration = Duration::from_micros(50);
-const MOMENTS: Duration = Duration::from_millis(1);
 
 /// After a failure it is tried no sooner than this to open the database again.
 const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
@@ -44,22 +34,6 @@ const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 }
 /// So many times as long as the last try took there is a pause before the next, if that is longer: a large store is looked
 /// through each time.
 const PAUSES: u32 = 5;
-
-/// What an answer is: the number of records deleted, where that is asked for.
-type Answer = Result<usize, StoreError>;
-
-#[expect(clippy::large_enum_variant, reason = "nearly every message is the large one")]
-enum Message {
-    Change(Request, oneshot::Sender<Answer>),
-    Freeze(Freezing),
-    Close,
-}
-
-/// A request for trees as they are between two transactions.
-struct Freezing {
-    trees: Vec<Tree>,
-    answer: oneshot::Sender<Result<Vec<Box<dyn Frozen>>, StoreError>>,
-}
 
 /// The handle of the thread. Dropped, it waits until everything queued is done.
 pub(super) struct Writer {
@@ -152,104 +126,6 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take() {
             // It catches its panics, and there is nobody to tell.
             let _ = thread.join();
-        }
-    }
-}
-
-/// What is done at once.
-struct Batch<'a> {
-    work: Work<'a>,
-    answers: Vec<oneshot::Sender<Answer>>,
-    freezes: Vec<Freezing>,
-    weight: usize,
-}
-
-impl<'a> Batch<'a> {
-    /// `first` and all that wait behind it. Those who had their answer in the `last` transaction are about to ask again, and the
-    /// two syncs of a transaction cost the same for one as for all of them: so as long as more come, it waits for as many. Each
-    /// is looked at as it comes, meanwhile.
-    fn gather(work: Work<'a>, first: Message, requests: &mut mpsc::Receiver<Message>, last: usize) -> Self {
-        let mut batch = Self {
-            work,
-            answers: Vec::new(),
-            freezes: Vec::new(),
-            weight: 0,
-        };
-        let start = Instant::now();
-        batch.add(first, requests);
-        loop {
-            while !batch.is_full()
-                && let Ok(next) = requests.try_recv()
-            {
-                batch.add(next, requests);
-            }
-            if batch.is_full() || batch.answers.len() >= last || start.elapsed() >= MOMENTS {
-                return batch;
-            }
-            thread::sleep(MOMENT);
-            if requests.is_empty() {
-                return batch;
-            }
-        }
-    }
-
-    fn add(&mut self, message: Message, requests: &mut mpsc::Receiver<Message>) {
-        match message {
-            Message::Change(request, answer) => {
-                self.weight += request.weight();
-                self.work.add(&request);
-                self.answers.push(answer);
-            }
-            Message::Freeze(request) => self.freezes.push(request),
-            Message::Close => requests.close(),
-        }
-    }
-
-    const fn is_full(&self) -> bool {
-        self.answers.len() >= MAX_BATCH || self.weight >= MAX_WEIGHT
-    }
-}
-
-/// What becomes of the changes of a batch, none of which is on disk yet.
-struct Work<'a> {
-    tx: Transaction<'a>,
-    tally: Tally,
-    /// One for each change so far.
-    results: Vec<Answer>,
-    /// Why none of them can be made.
-    failed: Result<(), Failed>,
-}
-
-/// Why none of the changes of a batch is made.
-enum Failed {
-    /// Nothing is written at present.
-    Halted(StoreError),
-    /// The database has failed.
-    Now(EngineError),
-}
-
-impl<'a> Work<'a> {
-    /// `ready` says whether it can be written.
-    fn over(base: &'a dyn Base, tally: Tally, ready: Result<(), StoreError>) -> Self {
-        Self {
-            tx: Transaction::over(base),
-            tally,
-            results: Vec::new(),
-            failed: ready.map_err(Failed::Halted),
-        }
-    }
-
-    fn add(&mut self, change: &Request) {
-        if self.failed.is_err() {
-            return;
-        }
-        let before = self.tx.writes();
-        match self.tx.attempt(|tx| change.apply(tx)) {
-            Ok(result) => {
-                self.results.push(result);
-                self.tally.changes += u64::from(self.tx.writes() > before && change.counts());
-            }
-            Err(error) => self.failed = Err(Failed::Now(error)),
         }
     }
 }
