@@ -11,6 +11,10 @@ use std::time::Duration;
 /// # Errors
 /// What the system says against it.
 pub fn can_have(count: usize) -> io::Result<()> {
+    could_have(count, counted)
+}
+
+fn could_have(count: usize, mut counted: impl FnMut() -> Option<u64>) -> io::Result<()> {
     let before = counted();
     let all_started = Mutex::new(());
     thread::scope(|scope| {
@@ -46,5 +50,26 @@ mod tests {
         can_have(16).unwrap();
         #[cfg(target_os = "linux")]
         assert!(counted() >= Some(1));
+    }
+
+    #[test]
+    fn they_are_gone_before_others_are_started() {
+        // Others of the same process may have ended meanwhile.
+        for (at_last, asked) in [(Some(3), 5), (Some(2), 5), (None, 5)] {
+            let mut counts = [Some(3), Some(19), Some(5), Some(4), at_last].into_iter();
+            let mut times = 0;
+            could_have(16, || {
+                times += 1;
+                counts.next().expect("not asked once it is known")
+            })
+            .unwrap();
+            assert_eq!(times, asked, "{at_last:?}");
+        }
+        // They may have been taken up by others.
+        could_have(1, {
+            let mut more = 3..;
+            move || more.next()
+        })
+        .unwrap();
     }
 }
