@@ -7,6 +7,9 @@ use crate::error::Problem;
 /// The realm of every challenge.
 pub(crate) const REALM: &str = "shild";
 
+/// Stands for a header that is not text.
+pub(crate) const NOT_TEXT: &str = "\u{FFFD}";
+
 /// What a request's `Authorization` headers hold.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Credentials<'a> {
@@ -14,7 +17,7 @@ pub(crate) enum Credentials<'a> {
     Absent,
     /// One token, of whatever characters: [`refusal`] looks at those that are not accepted.
     Bearer(&'a str),
-    /// Two headers (requirement B4).
+    /// Two headers, or one that is not text (requirement B4).
     Malformed,
 }
 
@@ -25,7 +28,7 @@ pub(crate) fn read<'a>(mut headers: impl Iterator<Item = &'a str>) -> Credential
     let Some(header) = headers.next() else {
         return Credentials::Absent;
     };
-    if headers.next().is_some() {
+    if headers.next().is_some() || header == NOT_TEXT {
         return Credentials::Malformed;
     }
     let (scheme, rest) = header.split_at(header.find(' ').unwrap_or(header.len()));

@@ -502,6 +502,49 @@ fn credentials_that_are_none_are_refused_as_the_standard_says() {
     server.stop();
 }
 
+// B4, T12: one that is there, and is not text, was taken for one that is not there.
+#[test]
+fn what_is_not_text_stands_for_no_header_that_is_not_there() {
+    let home = home();
+    let server = Server::start(home.path());
+    server.register("juliet");
+    let tokens = server.sign_in("juliet");
+    let mut wire = Wire::to(&server);
+    let not_text = |text: String| {
+        let bytes: Vec<u8> = text.chars().map(|c| if c == '§' { 0xFF } else { c as u8 }).collect();
+        bytes
+    };
+    let good = format!("Authorization: Bearer {}\r\n", member(&tokens, "access_token"));
+    for fields in [
+        "Authorization: Bearer §\r\n".to_owned(),
+        format!("{good}Authorization: Bearer §\r\n"),
+    ] {
+        let answer = wire.ask(not_text(get("/user/me", &fields)));
+        let challenge = answer.header("www-authenticate").unwrap_or_default();
+        assert!(
+            answer.status == 400 && challenge.contains("\"invalid_request\""),
+            "{answer:?}"
+        );
+    }
+    let basic = form("/shild", "grant_type=password&username=juliet&password=x").replacen(
+        "Host: a",
+        "Host: a\r\nAuthorization: Basic §",
+        1,
+    );
+    let answer = wire.ask(not_text(basic));
+    assert_eq!(
+        (answer.status, answer.json()["error"].as_str()),
+        (401, Some("invalid_client"))
+    );
+    for tag in ["\"1§\"", "\"1\"§", "§"] {
+        let fields = format!("{good}If-Match: {tag}\r\n");
+        let answer = wire.ask(not_text(get("/user/me", &fields).replacen("GET", "DELETE", 1)));
+        assert_eq!(answer.status, 412, "{tag}: {answer:?}");
+    }
+    assert_eq!(wire.ask(get("/user/me", &good)).status, 200, "and is still there");
+    server.stop();
+}
+
 // H11
 #[test]
 fn json_that_can_be_read_in_two_ways_is_refused() {

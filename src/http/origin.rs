@@ -9,7 +9,7 @@ use rocket::request::{FromRequest, Outcome};
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 
-use super::passing::{Passing, given, given_in_any_form};
+use super::passing::{Passing, given, given_in_parts};
 use crate::origin::Origin;
 use crate::shild::Shild;
 
@@ -29,7 +29,7 @@ pub(crate) fn client_ip(request: &Request<'_>, shild: &Shild) -> Option<IpAddr> 
     let peer = request.remote()?.ip().to_canonical();
     // What a client wrote before it may not be UTF-8, and a proxy's own is there all the same.
     let client = |name, hop: fn(&str) -> &str| {
-        let lines: Vec<_> = given_in_any_form(request, name).collect();
+        let lines: Vec<_> = given_in_parts(request, name).collect();
         let hops: Vec<_> = lines.iter().flat_map(|line| line.split(',')).map(hop).collect();
         let trusted = |ip| shild.settings().trusts_proxy(ip);
         (!hops.is_empty()).then(|| client_of(peer, &hops, trusted))
@@ -86,7 +86,7 @@ impl<'r> FromRequest<'r> for Origin {
                 .state::<Shild>()
                 .or_error((Status::InternalServerError, ()))
         );
-        let user_agent = given(request, "User-Agent").next();
+        let user_agent = given_in_parts(request, "User-Agent").next();
         Outcome::Success(Self {
             ip: client_ip(request, shild),
             user_agent: user_agent.map(|text| text.chars().filter(|c| !c.is_control()).take(256).collect()),

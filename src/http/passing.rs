@@ -7,6 +7,7 @@ use std::time::Instant;
 use hyper::HeaderMap;
 use rocket::Request;
 
+use crate::bearer::NOT_TEXT;
 use crate::error::Error;
 use crate::server::Chunks;
 
@@ -61,7 +62,8 @@ impl Passing {
     }
 }
 
-/// The values of the header fields of this name that a request came with, in their order. One that is not UTF-8 is none.
+/// The values of the header fields of this name that a request came with, in their order; [`NOT_TEXT`] for one that is not
+/// UTF-8, so that none is taken for one that is not there. Where Rocket has the connection, it leaves such a one out.
 ///
 /// Rocket knows only those that it goes by itself where the program's own server has read them: each costs a search of a map that
 /// hashes names letter by letter, and a copy.
@@ -70,13 +72,12 @@ pub(crate) fn given<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterato
     let rockets = taken.is_none().then(|| request.headers().get(name));
     let taken = taken.into_iter().flat_map(move |fields| fields.get_all(name));
     taken
-        .filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
+        .map(|value| std::str::from_utf8(value.as_bytes()).unwrap_or(NOT_TEXT))
         .chain(rockets.into_iter().flatten())
 }
 
-/// As [`given`], with what is not UTF-8 replaced: for whoever must not take a field that is there for one that is not. Where Rocket
-/// has the connection, it is not there.
-pub(crate) fn given_in_any_form<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterator<Item = Cow<'r, str>> {
+/// As [`given`], with what is not UTF-8 replaced letter by letter: for whoever looks for something in it.
+pub(crate) fn given_in_parts<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterator<Item = Cow<'r, str>> {
     let taken = Passing::of(request).fields.as_ref();
     let rockets = taken.is_none().then(|| request.headers().get(name));
     let taken = taken.into_iter().flat_map(move |fields| fields.get_all(name));

@@ -7,6 +7,7 @@ use rocket::request::{FromRequest, Outcome};
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 
+use crate::bearer::NOT_TEXT;
 use crate::http::form::decode;
 use crate::http::passing::given;
 use crate::oauth::OAuthError;
@@ -61,11 +62,14 @@ pub(super) fn read<'a>(mut headers: impl Iterator<Item = &'a str>) -> Result<Opt
             "There is more than one Authorization header",
         ));
     }
+    let malformed = || OAuthError::invalid_client("The Basic credentials are malformed");
+    if header == NOT_TEXT {
+        return Err(malformed());
+    }
     let (scheme, rest) = header.split_at(header.find(' ').unwrap_or(header.len()));
     if !scheme.eq_ignore_ascii_case("Basic") {
         return Ok(None);
     }
-    let malformed = || OAuthError::invalid_client("The Basic credentials are malformed");
     let pair = zeroize::Zeroizing::new(Base64::decode_vec(rest.trim_matches(' ')).map_err(|_| malformed())?);
     let colon = pair.iter().position(|b| *b == b':').ok_or_else(malformed)?;
     let id = decode(&pair[..colon]).map_err(|_| malformed())?;

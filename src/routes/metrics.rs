@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq as _;
 use crate::bearer::{self, Challenge, Credentials};
 use crate::error::{Error, Problem};
 use crate::http::catch::refuse;
-use crate::http::passing::{given, given_in_any_form};
+use crate::http::passing::{given, given_in_parts};
 use crate::http::respond::{document, failure};
 use crate::shild::Shild;
 
@@ -74,7 +74,7 @@ fn is_local(request: &Request<'_>) -> bool {
         .is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let forwarded = FORWARDING
         .iter()
-        .any(|name| given_in_any_form(request, name).next().is_some());
+        .any(|name| given_in_parts(request, name).next().is_some());
     // Rocket's own reading of this header is there only where Rocket has the connection.
     let asked_for = given(request, "Host").next();
     let asked_for = asked_for.and_then(|host| Host::parse(host).ok());

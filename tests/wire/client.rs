@@ -47,9 +47,10 @@ impl Wire {
     }
 
     /// Sends this and reads one answer.
-    pub(crate) fn ask(&mut self, sent: &str) -> Answer {
-        self.send(sent);
-        self.answer(true).unwrap_or_else(|| panic!("no answer to {sent:?}"))
+    pub(crate) fn ask(&mut self, sent: impl AsRef<[u8]>) -> Answer {
+        self.send(&sent);
+        self.answer(true)
+            .unwrap_or_else(|| panic!("no answer to {}", String::from_utf8_lossy(sent.as_ref())))
     }
 
     /// As [`Wire::ask`], for an answer without a body whatever it says of one.
