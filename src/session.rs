@@ -23,7 +23,7 @@ pub struct SessionRecord {
     pub generation: u32,
     /// The client that it was opened by, if it said so.
     pub client_id: Option<String>,
-    /// The `User-Agent` that it was opened with, cut to 256 bytes.
+    /// The `User-Agent` that it was opened with, cut to 256 characters.
     pub user_agent: Option<String>,
     /// The address that it was opened from.
     pub ip: Option<IpAddr>,

@@ -58,7 +58,7 @@ pub(crate) struct Refresh<'a> {
 
 /// What a refresh token is good for.
 enum Standing {
-    /// It is the current one.
+    /// It is the current one, or, in a store that was brought back from a snapshot, one that was issued after it.
     Current,
     /// It was the current one until just now: the answer may have been lost (requirement T16).
     Retry,
@@ -107,19 +107,23 @@ impl Shild {
             event.user_id = Some(user.id);
             event.session_id = Some(session.id);
         });
+        // First of all, so that no session is opened that nobody gets tokens for.
+        let token = self.sign(&session, &scopes)?;
         self.store.open_session(&session, slice::from_ref(&signed_in)).await?;
         self.happened(&[signed_in]);
-        self.issue(&session, &scopes)
+        self.metrics.issued();
+        Ok(token)
     }
 
-    /// Signs the tokens for the current generation of a session.
-    fn issue(&self, session: &SessionRecord, scopes: &Scopes) -> Result<Token, OAuthError> {
+    /// Signs the tokens for the current generation of a session. An access token lives no longer than the session does if nothing
+    /// more is done with it.
+    fn sign(&self, session: &SessionRecord, scopes: &Scopes) -> Result<Token, OAuthError> {
         let now = self.now().truncate_to_secs();
         let life = self
             .settings
             .access_token_ttl
             .duration()
-            .min(session.expires_at.since(now));
+            .min(self.end_of(session).since(now));
         let claims = Claims {
             iss: self.issuer().to_owned(),
             sub: session.user_id,
@@ -142,7 +146,6 @@ impl Shild {
             session_id: session.id,
             generation: session.generation,
         });
-        self.metrics.issued();
         Ok(Token {
             access_token: access_token.as_str().to_owned(),
             token_type: "Bearer",
@@ -172,18 +175,24 @@ impl Shild {
             }
             let granted = narrowed(asked.scope.as_ref(), &session.scopes.clone().intersection(&user.scopes))?;
             if matches!(standing, Standing::Retry) {
-                return self.issue(&session, &granted);
+                let token = self.sign(&session, &granted)?;
+                self.metrics.issued();
+                return Ok(token);
             }
             let now = self.now();
             let rotated = SessionRecord {
                 revision: session.revision + 1,
-                generation: session.generation + 1,
+                generation: claims.generation.saturating_add(1),
                 last_used_at: now,
                 rotated_at: now,
                 ..SessionRecord::clone(&session)
             };
+            let token = self.sign(&rotated, &granted)?;
             match self.store.replace_session(&rotated, session.revision).await {
-                Ok(()) => return self.issue(&rotated, &granted),
+                Ok(()) => {
+                    self.metrics.issued();
+                    return Ok(token);
+                }
                 // Somebody else was faster, with this token or by ending the session: look again.
                 Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),
@@ -193,7 +202,7 @@ impl Shild {
 
     fn standing(&self, session: &SessionRecord, generation: u32) -> Standing {
         let window_ends = session.rotated_at.after(self.settings.refresh_retry_window.duration());
-        if generation == session.generation {
+        if generation >= session.generation {
             Standing::Current
         } else if generation.checked_add(1) == Some(session.generation) && self.now() < window_ends {
             Standing::Retry
@@ -228,6 +237,12 @@ impl Shild {
         };
         let alive = self.is_live(&session, &user);
         Ok(alive.then_some((user, session)))
+    }
+
+    /// When it ends if nothing more is done with it.
+    fn end_of(&self, session: &SessionRecord) -> Timestamp {
+        let idle = session.last_used_at.after(self.settings.refresh_idle_ttl.duration());
+        session.expires_at.min(idle)
     }
 
     fn is_live(&self, session: &SessionRecord, user: &UserRecord) -> bool {
@@ -306,9 +321,7 @@ impl Shild {
                 return Ok(None);
             }
             let scopes = session.scopes.clone().intersection(&user.scopes);
-            let expires_at = session
-                .expires_at
-                .min(session.last_used_at.after(self.settings.refresh_idle_ttl.duration()));
+            let expires_at = self.end_of(&session);
             return Ok(Some(Active::Refresh {
                 user,
                 session,
@@ -323,11 +336,14 @@ impl Shild {
         }
     }
 
-    /// Ends one session; `false` if there was none.
+    /// Ends one session; `false` if there was none that is alive.
     ///
     /// # Errors
     /// [`Problem::Unavailable`].
     pub async fn end_session(&self, user: UserId, id: SessionId, actor: Actor, origin: &Origin) -> Result<bool, Error> {
+        if self.live_session(user, id).await?.is_none() {
+            return Ok(false);
+        }
         self.end_session_as(AuditKind::SessionEnded, user, id, actor, origin)
             .await
     }

@@ -1,7 +1,8 @@
 //! What mounts shild into a Rocket application: as a guest in somebody else's, or as all of it.
 
-use std::fmt;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::{fmt, io};
 
 use rocket::fairing::{self, AdHoc, Fairing, Info, Kind};
 use rocket::shield::Shield;
@@ -180,5 +181,9 @@ fn announce(shild: &Shild, address: SocketAddr) {
         let dir = settings.data_dir.display();
         tracing::warn!("the command line cannot reach this server: no credentials could be written to {dir}: {error}");
     }
-    println!("shild listens on http://{address}; documentation at http://{address}/docs");
+    // Whoever does not read it gets on without.
+    let _ = writeln!(
+        io::stdout(),
+        "shild listens on http://{address}; documentation at http://{address}/docs"
+    );
 }

@@ -6,7 +6,9 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use server::{PASSWORD, Server, member, run, shild};
 use shild::clock::SystemRandom;
@@ -56,6 +58,32 @@ fn the_four_things_of_the_tutorial_work_and_outlive_a_restart() {
     assert_eq!(status, 200, "{next}");
     server.sign_in("juliet");
     server.stop();
+}
+
+#[cfg(unix)]
+#[test]
+fn whoever_does_not_listen_to_what_it_says_stops_no_start() {
+    let home = home();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = shild(home.path(), &["serve", "--port", "0"]);
+    let mut server = command.stdout(writer).spawn().unwrap();
+    drop(command);
+    let start = Instant::now();
+    let ready = || run(shild(home.path(), &["user", "list"])).0 == Some(0);
+    while !home.path().join("data/operator.json").exists() || !ready() {
+        assert_eq!(server.try_wait().unwrap(), None);
+        assert!(start.elapsed() < Duration::from_secs(60));
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(
+        Command::new("kill")
+            .arg(server.id().to_string())
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(server.wait().unwrap().success());
 }
 
 #[cfg(unix)]
@@ -209,6 +237,15 @@ fn assert_restores(store: &str) {
     let busy = complaint(home.path(), &["restore"]);
     assert!(busy.contains("stop it first"), "{busy}");
     server.stop();
+    // Failed before: whoever refreshed after the snapshot was out, and suspected of theft.
+    let server = Server::start_on(home.path(), &port);
+    let mut newest = tokens.clone();
+    for _ in 0..3 {
+        let (status, next) = server.refresh(member(&newest, "refresh_token"));
+        assert_eq!(status, 200, "{next}");
+        newest = next;
+    }
+    drop(server);
 
     let file = home.path().join(format!("data/{store}/db"));
     let bytes = fs::read(&file).unwrap();
@@ -232,7 +269,12 @@ fn assert_restores(store: &str) {
         200,
         "nobody has to sign in again"
     );
-    assert_eq!(server.refresh(member(&tokens, "refresh_token")).0, 200);
+    let (status, next) = server.refresh(member(&newest, "refresh_token"));
+    assert_eq!(status, 200, "{next}");
+    assert_eq!(server.get("/user/me", Some(member(&next, "access_token"))).0, 200);
+    // And theft is noticed as before.
+    assert_eq!(server.refresh(member(&tokens, "refresh_token")).0, 400);
+    assert_eq!(server.refresh(member(&next, "refresh_token")).0, 400);
     server.stop();
     let (code, out, _) = run(shild(home.path(), &["verify"]));
     assert_eq!(code, Some(0), "{out}");

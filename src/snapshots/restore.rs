@@ -187,7 +187,8 @@ fn user(line: UserLine) -> Option<UserRecord> {
         updated_at: line.updated_at?,
         version: line.version?,
         session_epoch: line.session_epoch?,
-        reset: line.reset.map(Into::into),
+        // It may have been used since, and is good once.
+        reset: None,
         kept_session: line.kept_session,
     })
 }

@@ -1,6 +1,7 @@
 //! Sessions that are ended, by whatever: it bites on the next request.
 
 use serde_json::{Value, json};
+use shild::audit::AuditKind;
 use shild::config::Period;
 use shild::session::SessionRecord;
 
@@ -102,11 +103,17 @@ async fn ended_sessions_are_gone_from_the_list() {
     assert_dead(&app, &sessions[1]).await;
     assert_eq!(listed(&sessions[0]).await.len(), 3);
 
+    let dead = format!("/user/me/sessions/{}", id_of(&sessions[2]).await);
     assert_eq!(app.delete_at("/user/me/sessions", &sessions[0].access).await.0, 204);
     for tokens in &sessions[2..] {
         assert_dead(&app, tokens).await;
     }
     assert_eq!(listed(&sessions[0]).await.len(), 1);
+    // Failed before: what had ended ended once more, and was written down.
+    assert_eq!(app.delete_at(&dead, &sessions[0].access).await.0, 404);
+    let revoked = app.form("/revoke", None, &[("token", &sessions[3].refresh)]).await;
+    assert_eq!(revoked.0, 200);
+    assert_eq!(app.count_of(AuditKind::SessionEnded).await, 1);
     let refreshed = app.refresh(&sessions[0].refresh).await.unwrap();
     assert_eq!(app.me(&refreshed.access).await, 200);
     // The one that was kept ends with the next who ends all others.

@@ -49,7 +49,8 @@ async fn a_session_ends_when_it_was_not_refreshed_for_the_idle_time() {
         let start = app.now();
         let first = app.sign_in("juliet").await;
         app.set(start, at);
-        // The access token would be good for longer, but not without its session.
+        // Failed before: it said that it is good for longer, which whoever checks it alone believes.
+        assert_eq!(first.expires_in, idle.duration().as_secs());
         assert_eq!(app.me(&first.access).await, if good { 200 } else { 401 }, "{at:?}");
         let refreshed = app.refresh(&first.refresh).await;
         if !good {
