@@ -41,7 +41,7 @@ pub struct Settings {
     /// fragment (requirement T22). Default: the address listened on, see [`Settings::issuer_at`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<Issuer>,
-    /// The claim `aud` of every token, 1 to 255 characters. Default: the issuer.
+    /// The claim `aud` of every token, 1 to 128 bytes. Default: the issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<Audience>,
     /// The path of the token endpoint. Default `/shild`; never one that shild uses otherwise.

@@ -100,3 +100,23 @@ pub(crate) fn pages(document: &OpenApi) -> Vec<Route> {
 pub(crate) fn front(settings: &Settings) -> Vec<Route> {
     own(home::routes(settings))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TokenPath;
+
+    // Failed before: two first segments could be taken for the token endpoint, and nobody could sign in.
+    #[test]
+    fn the_token_endpoint_takes_no_path_of_another_route() {
+        let Mounted { api, document, .. } = api("/shild");
+        let routes = [api, pages(&document), front(&Settings::default())].concat();
+        for route in routes {
+            let path = route.uri.path();
+            let first = path.split('/').nth(1).unwrap_or_default();
+            for taken in [format!("/{first}"), format!("/{first}/shild")] {
+                assert!(TokenPath::try_from(taken).is_err(), "{path}");
+            }
+        }
+    }
+}

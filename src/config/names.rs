@@ -65,7 +65,10 @@ impl Setting {
             "issuer",
             Kind::Text("an absolute http or https URL without query and fragment"),
         ),
-        setting("audience", Kind::Text("1 to 255 characters")),
+        setting(
+            "audience",
+            Kind::Text("1 to 128 bytes, no control character, quotation mark or backslash among them"),
+        ),
         setting(
             "token_path",
             Kind::Text("a path like \"/shild\", of letters, digits, \"-\", \".\", \"_\", \"~\""),

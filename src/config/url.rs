@@ -4,6 +4,8 @@ use std::net::{Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::values::MAX_CLAIM_LEN;
+
 /// Why a URL, an origin or a path was refused: what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -16,7 +18,7 @@ impl InvalidUrl {
 }
 
 /// The first segments of all paths that shild answers at, besides the token endpoint.
-const TAKEN: [&str; 19] = [
+const TAKEN: [&str; 21] = [
     ".well-known",
     "account",
     "audit",
@@ -24,6 +26,7 @@ const TAKEN: [&str; 19] = [
     "export",
     "forward-auth",
     "healthz",
+    "import",
     "introspect",
     "keys",
     "logout",
@@ -36,9 +39,10 @@ const TAKEN: [&str; 19] = [
     "revoke",
     "user",
     "users",
+    "verify",
 ];
 
-/// An issuer: an absolute http(s) URL without user information, query or fragment (RFC 8414 §2).
+/// An issuer: an absolute http(s) URL of at most 128 bytes without user information, query or fragment (RFC 8414 §2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Issuer(String);
@@ -68,6 +72,9 @@ impl TryFrom<String> for Issuer {
 
     fn try_from(text: String) -> Result<Self, InvalidUrl> {
         let path = split_origin(&text)?.path;
+        if text.len() > MAX_CLAIM_LEN {
+            return Err(InvalidUrl::new("it is longer than 128 bytes"));
+        }
         if let Some(c) = path
             .chars()
             .find(|c| !(is_unreserved(*c) || "/%!$&'()*+,;=:@".contains(*c)))

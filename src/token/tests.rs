@@ -12,6 +12,7 @@ use super::refresh::RefreshKey;
 use super::verified::VerifiedTokens;
 use super::*;
 use crate::clock::SystemRandom;
+use crate::config::{Audience, Issuer};
 use crate::user::{Scopes, SessionId, UserId};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -300,6 +301,24 @@ fn a_non_canonical_scalar_is_refused() {
     assert_eq!(carry, 0, "s + L fits 256 bits, so it would be the same scalar");
     let token = format!("v4.public.{}.{footer}", encoded(&body));
     assert_eq!(check(&keyring, &token), Err(InvalidToken::Signature));
+}
+
+// P11: failed before, with a long issuer: a session was opened, and then there were no tokens for it.
+#[test]
+fn a_token_that_carries_all_that_one_may_is_within_4_kib() {
+    let scopes: Vec<_> = (0..32).map(|n| format!("{n:02}{}", "s".repeat(62))).collect();
+    let most = Claims {
+        iss: format!("https://{}", "i".repeat(120)),
+        aud: "a".repeat(128),
+        scope: Scopes::parse(&scopes.join(" ")).unwrap(),
+        jti: SessionId::generate(NOW, &SystemRandom).to_string(),
+        client_id: Some("\"".repeat(128)),
+        ..claims()
+    };
+    assert!(Issuer::try_from(most.iss.clone()).is_ok() && Issuer::try_from(format!("{}i", most.iss)).is_err());
+    assert!(Audience::try_from(most.aud.clone()).is_ok() && Audience::try_from(format!("{}a", most.aud)).is_err());
+    assert!(Scopes::parse(&format!("{} s", most.scope)).is_err());
+    issue(&keyring(), &most).unwrap();
 }
 
 // P11

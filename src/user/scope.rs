@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// The most characters one scope may have [own].
 pub(super) const MAX_SCOPE_LEN: u8 = 64;
 
-/// The most scopes a set may have [own]: a token that carries them all stays well under the
+/// The most scopes a set may have [own]: a token that carries them all stays within the
 /// 4 KiB of requirement P11.
 pub(super) const MAX_SCOPES: u8 = 32;
 
