@@ -83,7 +83,8 @@ impl Shild {
     /// (requirement T6), and each costs one hash (W8).
     pub(crate) async fn sign_in(&self, asked: SignIn<'_>, origin: &Origin) -> Result<Token, OAuthError> {
         self.admit(origin)?;
-        let found = match Username::parse(asked.username, self.settings.username.max_length) {
+        // The setting is about new names: whoever has a longer one goes on with it.
+        let found = match Username::parse(asked.username, usize::MAX) {
             Ok(name) => self.store.find_by_username(&name).await?,
             Err(_) => None,
         };
@@ -246,8 +247,9 @@ impl Shild {
         more: impl FnOnce(&mut AuditEvent),
     ) -> Result<(), Error> {
         let event = self.event(kind, actor, origin, more);
-        self.happened(slice::from_ref(&event));
-        Ok(self.store.append_event(&event).await?)
+        self.store.append_event(&event).await?;
+        self.happened(&[event]);
+        Ok(())
     }
 
     /// Counts what was written down.

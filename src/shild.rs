@@ -136,6 +136,8 @@ impl Shild {
 
     /// Whether errors at this path are those of RFC 6749 §5.2.
     pub(crate) fn is_oauth_path(&self, path: &str) -> bool {
+        // Rocket's routes take a slash at the end.
+        let path = path.strip_suffix('/').unwrap_or(path);
         [self.settings.token_path.as_str(), "/revoke", "/introspect"].contains(&path)
     }
 

@@ -116,7 +116,7 @@ fn a_sound_request_before_a_refused_one_is_answered_and_none_after_it() {
     // What looks like a head in a body is none.
     let body = "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
     let mut wire = Wire::to(&server);
-    assert_eq!(wire.ask(&form("/shild", body)).status, 400);
+    assert_eq!(wire.ask(form("/shild", body)).status, 400);
     assert_eq!(wire.ask(SMUGGLED).status, 200);
     server.stop();
 }
@@ -144,10 +144,10 @@ fn heads_and_bodies_have_a_bound() {
     assert_refused(&server, "GET / HTTP/1.1\r\nHost: a\r\n: a\r\n", "", 400);
 
     let body = format!("username={long}");
-    assert_eq!(Wire::to(&server).ask(&form("/shild", &body)).status, 413);
+    assert_eq!(Wire::to(&server).ask(form("/shild", &body)).status, 413);
     assert_eq!(
         Wire::to(&server)
-            .ask(&json("/register", &format!("{{\"username\":\"{long}\"}}"), ""))
+            .ask(json("/register", &format!("{{\"username\":\"{long}\"}}"), ""))
             .status,
         413
     );
@@ -294,7 +294,7 @@ fn methods_are_answered_truthfully() {
     let home = home();
     let server = Server::start(home.path());
     let mut wire = Wire::to(&server);
-    let whole = wire.ask(&get("/healthz", ""));
+    let whole = wire.ask(get("/healthz", ""));
     let head = wire.ask_head("HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert_eq!(head.header("content-length"), whole.header("content-length"));
@@ -314,14 +314,14 @@ fn methods_are_answered_truthfully() {
         ("TRACE", "/user/me", 405, "DELETE GET HEAD OPTIONS PATCH"),
         ("PUT", "/healthz", 405, "GET HEAD OPTIONS"),
     ] {
-        let answer = wire.ask(&format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let answer = wire.ask(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert_eq!(answer.status, status, "{method} {path}");
         assert_eq!(allowed(&answer), methods(allow), "{method} {path}");
         assert_framed(&answer);
     }
-    let taken_for = wire.ask(&form("/user/me", "_method=DELETE"));
+    let taken_for = wire.ask(form("/user/me", "_method=DELETE"));
     assert_eq!(taken_for.status, 405, "{taken_for:?}");
-    let nowhere = wire.ask(&get("/nowhere", ""));
+    let nowhere = wire.ask(get("/nowhere", ""));
     assert_eq!(
         (nowhere.status, nowhere.json()["type"].as_str()),
         (404, Some("/problems/not-found"))
@@ -338,7 +338,7 @@ fn methods_are_answered_truthfully() {
 fn throttled(server: &Server, headers: &[&str]) -> usize {
     let body = "grant_type=password&username=nobody&password=wrong";
     let ask =
-        |more: &&str| Wire::to(server).ask(&form("/shild", body).replace("Host: a\r\n", &format!("Host: a\r\n{more}")));
+        |more: &&str| Wire::to(server).ask(form("/shild", body).replace("Host: a\r\n", &format!("Host: a\r\n{more}")));
     headers
         .iter()
         .map(ask)
@@ -456,7 +456,7 @@ fn credentials_that_are_none_are_refused_as_the_standard_says() {
     let token = member(&tokens, "access_token");
     let mut wire = Wire::to(&server);
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
-    let mut me = |fields: &str| wire.ask(&get("/user/me", fields));
+    let mut me = |fields: &str| wire.ask(get("/user/me", fields));
     let good = bearer(token);
     assert_eq!(me(&good).status, 200);
     assert_eq!(me(&good.replace("Bearer", "bEaReR  ")).status, 200, "B5");
@@ -497,7 +497,7 @@ fn credentials_that_are_none_are_refused_as_the_standard_says() {
             .map(|(_, rest)| rest.split('"').next().unwrap());
         assert_eq!(said, error, "{fields}");
     }
-    let in_url = wire.ask(&get(&format!("/user/me?access_token={token}"), ""));
+    let in_url = wire.ask(get(&format!("/user/me?access_token={token}"), ""));
     assert_eq!(in_url.status, 401);
     server.stop();
 }
@@ -558,7 +558,7 @@ fn json_that_can_be_read_in_two_ways_is_refused() {
         r#"{"username":"juliet","password":"wherefore art thou 7"} {}"#,
         &format!("{}{}", "[".repeat(2_000), "]".repeat(2_000)),
     ] {
-        let answer = wire.ask(&json("/register", body, ""));
+        let answer = wire.ask(json("/register", body, ""));
         assert!((400..500).contains(&answer.status), "{body}: {answer:?}");
         assert_eq!(
             answer.header("content-type"),
@@ -583,26 +583,26 @@ fn nothing_secret_and_no_forged_line_gets_into_the_log() {
     let tokens = server.sign_in("juliet");
     let (access, refresh) = (member(&tokens, "access_token"), member(&tokens, "refresh_token"));
     let mut wire = Wire::to(&server);
-    let echoed = wire.ask(&get("/healthz", "X-Request-Id: A.b_c-9\r\n"));
+    let echoed = wire.ask(get("/healthz", "X-Request-Id: A.b_c-9\r\n"));
     assert_eq!(echoed.header("x-request-id"), Some("A.b_c-9"));
     for forged in ["id status=200", "a\tb", &"a".repeat(65), "\"quoted\""] {
-        let answer = wire.ask(&get("/healthz", &format!("X-Request-Id: {forged}\r\n")));
+        let answer = wire.ask(get("/healthz", &format!("X-Request-Id: {forged}\r\n")));
         assert_ne!(answer.header("x-request-id"), Some(forged));
     }
-    wire.ask(&get(
+    wire.ask(get(
         &format!("/user/me?access_token={access}&q=confidential"),
         &format!("Authorization: Bearer {access}\r\n"),
     ));
-    wire.ask(&form(
+    wire.ask(form(
         "/shild",
         &format!("grant_type=refresh_token&refresh_token={refresh}"),
     ));
-    wire.ask(&json(
+    wire.ask(json(
         "/register",
         &format!("{{\"username\":\"confidential\",\"password\":\"{PASSWORD}\",\"x\":1}}"),
         "",
     ));
-    let docs = wire.ask(&get("/docs/", ""));
+    let docs = wire.ask(get("/docs/", ""));
     assert!(
         docs.header("content-security-policy")
             .is_some_and(|csp| csp.contains("script-src 'self'")),

@@ -42,10 +42,7 @@ pub(super) fn run(sources: &Sources, args: &AuditArgs) -> Result<(), Failure> {
     let door = Door::open(sources)?;
     let mut path = "/audit?".to_owned();
     if let Some(name) = &args.user {
-        path += &format!(
-            "user_id={}&",
-            find(sources, &door, name)?["id"].as_str().unwrap_or_default()
-        );
+        path += &format!("user_id={}&", find(&door, name)?["id"].as_str().unwrap_or_default());
     }
     if let Some(kind) = &args.kind {
         path += &format!("kind={}&", encode(kind));

@@ -43,7 +43,7 @@ pub(super) fn run(sources: &Sources, verb: &Verb) -> Result<(), Failure> {
     let door = Door::open(sources)?;
     match verb {
         Verb::List { name, json } => {
-            let path = format!("{}/sessions", path_of(&find(sources, &door, name)?));
+            let path = format!("{}/sessions", path_of(&find(&door, name)?));
             let mut sessions = Vec::new();
             door.each(&path, usize::MAX, |session| {
                 sessions.push(session);
@@ -53,7 +53,7 @@ pub(super) fn run(sources: &Sources, verb: &Verb) -> Result<(), Failure> {
             show(sessions, COLUMNS, *json)
         }
         Verb::End { name, session_id } => {
-            let all = format!("{}/sessions", path_of(&find(sources, &door, name)?));
+            let all = format!("{}/sessions", path_of(&find(&door, name)?));
             let path = session_id
                 .as_ref()
                 .map_or_else(|| all.clone(), |id| format!("{all}/{}", encode(id)));

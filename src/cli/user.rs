@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
-use shild::config::{Settings, Sources};
+use shild::config::Sources;
 use shild::user::Username;
 use zeroize::Zeroizing;
 
@@ -113,7 +113,7 @@ pub(super) fn run(sources: &Sources, verb: Verb) -> Result<(), Failure> {
             door.close()?;
             show(users, COLUMNS, json)
         }
-        Verb::Show { name, json } => through(sources, |door| find(sources, door, &name), json),
+        Verb::Show { name, json } => through(sources, |door| find(door, &name), json),
         Verb::Set {
             name,
             username,
@@ -129,15 +129,11 @@ pub(super) fn run(sources: &Sources, verb: Verb) -> Result<(), Failure> {
                 return Err(Usage("nothing to set: give --username, --scope or --disabled".to_owned()).into());
             }
             let change = Value::Object(change);
-            through(
-                sources,
-                |door| door.patch(&path_of(&find(sources, door, &name)?), &change),
-                json,
-            )
+            through(sources, |door| door.patch(&path_of(&find(door, &name)?), &change), json)
         }
         Verb::Delete { name, yes } => {
             let door = Door::open(sources)?;
-            let user = find(sources, &door, &name)?;
+            let user = find(&door, &name)?;
             if !yes && !confirm(&format!("delete {name} for good?"))? {
                 return Err("nothing was deleted".into());
             }
@@ -146,10 +142,7 @@ pub(super) fn run(sources: &Sources, verb: Verb) -> Result<(), Failure> {
         }
         Verb::ResetPassword { name } => {
             let door = Door::open(sources)?;
-            let started = door.post(
-                &format!("{}/password-reset", path_of(&find(sources, &door, &name)?)),
-                None,
-            )?;
+            let started = door.post(&format!("{}/password-reset", path_of(&find(&door, &name)?)), None)?;
             door.close()?;
             let word = |member: &str| started[member].as_str().unwrap_or_default().to_owned();
             writeln!(
@@ -170,9 +163,9 @@ fn through(sources: &Sources, ask: impl FnOnce(&Door) -> Result<Value, Failure>,
 }
 
 /// The user of this name, as JSON.
-pub(super) fn find(sources: &Sources, door: &Door, name: &str) -> Result<Value, Failure> {
-    let max = Settings::load(sources)?.username.max_length;
-    let mapped = Username::parse(name, max).map_err(|error| format!("there is no user named {name:?}: {error}"))?;
+pub(super) fn find(door: &Door, name: &str) -> Result<Value, Failure> {
+    let mapped =
+        Username::parse(name, usize::MAX).map_err(|error| format!("there is no user named {name:?}: {error}"))?;
     // In order of name the very name comes first.
     let mut found = door.get(&format!("/users?limit=1&username_prefix={}", encode(mapped.as_str())))?;
     let first = found["items"].as_array_mut().and_then(Vec::pop);

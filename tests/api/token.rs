@@ -399,6 +399,16 @@ async fn an_access_token_is_no_refresh_token() {
     assert_eq!(answer.oauth_error(), "invalid_grant");
 }
 
+// Failed before: whoever has a longer name than new ones may have was out.
+#[rocket::async_test]
+async fn a_setting_about_new_names_locks_nobody_out() {
+    let app = App::new().await;
+    register(&app, "penthesilea", PASSWORD).await.expect(201);
+    let app = app.restart(|settings| settings.username.max_length = 6).await;
+    sign_in(&app, "penthesilea", PASSWORD).await.expect(200);
+    register(&app, "achilles", PASSWORD).await.expect(422);
+}
+
 #[rocket::async_test]
 async fn the_token_endpoint_is_where_the_setting_says() {
     let app = App::with(|settings| settings.token_path = TokenPath::try_from("/oauth/token".to_owned()).unwrap()).await;
@@ -419,6 +429,10 @@ async fn the_token_endpoint_is_where_the_setting_says() {
     assert!(metadata.text_at("token_endpoint").ends_with("/oauth/token"));
     let wrong = app.anonymous().post("/oauth/token").send().await.expect(400);
     assert_eq!(wrong.oauth_error(), "invalid_request");
+    // A slash at the end leads to the same route.
+    let refused = app.anonymous().post("/introspect").send().await.expect(401);
+    let slash = app.anonymous().post("/introspect/").send().await.expect(401);
+    assert_eq!(slash.oauth_error(), refused.oauth_error());
     let get = app.anonymous().get("/oauth/token").send().await.expect(405);
     assert_eq!(get.oauth_error(), "invalid_request");
 }
