@@ -37,6 +37,9 @@ pub(crate) async fn read(request: &Request<'_>, data: Data<'_>) -> Result<Zeroiz
         if body.is_late() {
             return Err(BodyError::TooSlow);
         }
+        if body.left().is_some_and(|left| left > LIMIT as u64) {
+            return Err(BodyError::TooLarge);
+        }
         let mut bytes = Zeroizing::new(Vec::new());
         while let Some(piece) = body.any().await.map_err(|_| BodyError::Broken)?.map(Zeroizing::new) {
             if bytes.len() + piece.len() > LIMIT {
@@ -86,6 +89,14 @@ impl<'r> Pieces<'r> {
 
     fn is_late(&self) -> bool {
         matches!(&self.source, Source::Server(chunks) if chunks.is_late())
+    }
+
+    /// How long it says that it is.
+    fn left(&self) -> Option<u64> {
+        match &self.source {
+            Source::Server(chunks) => chunks.left(),
+            Source::Rocket(_) => None,
+        }
     }
 
     /// The next piece, if it comes in time; `None` at the end.

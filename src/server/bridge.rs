@@ -6,13 +6,13 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use std::{fmt, io};
+use std::{fmt, future, io};
 
 use hyper::body::{Bytes, HttpBody as _, Sender};
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Body, Response, StatusCode};
 use rocket::http::uri::Origin;
 use rocket::http::{Header, Method};
@@ -25,6 +25,7 @@ use super::Site;
 use super::head::Refusal;
 use super::pulse::Busy;
 use crate::error::{Error, Problem};
+use crate::http::body::LIMIT;
 use crate::http::catch;
 use crate::http::headers::{self, Usual};
 use crate::http::passing::Passing;
@@ -35,6 +36,9 @@ const NOWHERE: &str = "/-";
 
 /// An answer up to this length, in bytes, is sent at once.
 const PIECE: usize = 64 * 1024;
+
+/// How long what nobody has read of a body is waited for, so that the connection can go on behind it.
+const REST: Duration = Duration::from_secs(1);
 
 type Request = hyper::Request<Body>;
 
@@ -84,9 +88,14 @@ pub(super) fn answer(
     let (sender, head) = oneshot::channel();
     let work = async move {
         let _busy = busy;
-        let ends = request.headers().contains_key(TRANSFER_ENCODING) || Refusal::behind(&request).is_some();
-        let (request, id) = to_rocket(&site.client, peer, late, request);
-        send(request.dispatch().await, &site.usual, id, ends, patience, sender).await;
+        let headers = request.headers();
+        // Who has asked whether to send the body sends none once there is an answer.
+        let asks = headers.contains_key(EXPECT);
+        let ends = late || headers.contains_key(TRANSFER_ENCODING) || Refusal::behind(&request).is_some();
+        let (request, id, mut body) = to_rocket(&site.client, peer, late, request);
+        let response = request.dispatch().await;
+        let ends = ends || !body.is_read() && (asks || !body.take_rest().await);
+        send(response, &site.usual, id, ends, patience, sender).await;
     };
     Answering {
         work: Some(Box::pin(work)),
@@ -94,8 +103,14 @@ pub(super) fn answer(
     }
 }
 
-/// The request as Rocket has it, and its id, which [`send`] adds to the answer with the other headers that each has.
-fn to_rocket(client: &Client, peer: SocketAddr, late: bool, request: Request) -> (LocalRequest<'_>, Option<String>) {
+/// The request as Rocket has it, its id, which [`send`] adds to the answer with the other headers that each has, and its body, of
+/// which something may be left when it is answered.
+fn to_rocket(
+    client: &Client,
+    peer: SocketAddr,
+    late: bool,
+    request: Request,
+) -> (LocalRequest<'_>, Option<String>, Chunks) {
     let (target, refused) = match read(&request) {
         Ok(target) => (target, None),
         Err(error) => ((Method::Get, Origin::path_only(NOWHERE)), Some(error)),
@@ -115,12 +130,17 @@ fn to_rocket(client: &Client, peer: SocketAddr, late: bool, request: Request) ->
             }
         }
     }
-    let body = refused.is_none().then_some(Chunks { body, late });
-    Passing::begin(&local, id.clone(), head.headers, body);
+    let body = Chunks::of(body, late);
+    Passing::begin(
+        &local,
+        id.clone(),
+        head.headers,
+        refused.is_none().then(|| body.clone()),
+    );
     if let Some(error) = refused {
         catch::refuse(&local, error);
     }
-    (local, id)
+    (local, id, body)
 }
 
 /// A target that has been read. Rocket keeps whatever it is given in words as well, for the error that this cannot be.
@@ -155,7 +175,10 @@ fn read(request: &Request) -> Result<(Method, Origin<'static>), Error> {
         return Err(Error::new(problem, refusal.detail()));
     }
     let bad = |detail| Error::new(Problem::BadRequest, detail);
-    let method = Method::from_str(request.method().as_str()).map_err(|()| bad("The method is not known."))?;
+    // Letter by letter (RFC 9110 §9.1). No route has TRACE, so it stands for all that none has.
+    let name = request.method().as_str();
+    let known = Method::from_str(name).ok().filter(|method| method.as_str() == name);
+    let method = known.unwrap_or(Method::Trace);
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     let uri = Origin::parse_owned(target.to_owned()).map_err(|_| bad("The URL is malformed."))?;
     Ok((method, uri))
@@ -229,12 +252,44 @@ async fn stream(mut answer: LocalResponse<'_>, mut body: Sender, patience: Durat
 }
 
 /// A body, piece by piece.
+#[derive(Clone)]
 pub(crate) struct Chunks {
-    body: Body,
+    /// `None`: it is empty.
+    body: Option<Arc<Mutex<Body>>>,
     late: bool,
 }
 
 impl Chunks {
+    fn of(body: Body, late: bool) -> Self {
+        let body = (!body.is_end_stream()).then(|| Arc::new(Mutex::new(body)));
+        Self { body, late }
+    }
+
+    fn body(&self) -> Option<MutexGuard<'_, Body>> {
+        let body = self.body.as_ref()?;
+        Some(body.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many bytes of it are still to come, where that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        self.body().map_or(Some(0), |body| body.size_hint().exact())
+    }
+
+    fn is_read(&self) -> bool {
+        self.body().is_none_or(|body| body.is_end_stream())
+    }
+
+    /// Reads what nobody has, if it is short and there in time; whether it is read to its end.
+    async fn take_rest(&mut self) -> bool {
+        if self.left().is_none_or(|left| left > LIMIT as u64) {
+            return false;
+        }
+        let rest = async { while matches!(self.next().await, Ok(Some(_))) {} };
+        // Too late is seen by what is left.
+        let _ = tokio::time::timeout(REST, rest).await;
+        self.is_read()
+    }
+
     /// Whether it has been waited for long enough.
     pub(crate) const fn is_late(&self) -> bool {
         self.late
@@ -242,6 +297,10 @@ impl Chunks {
 
     /// The next piece; `None` at the end.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        self.body.data().await.transpose().map_err(io::Error::other)
+        let piece = future::poll_fn(|context| {
+            self.body()
+                .map_or(Poll::Ready(None), |mut body| Pin::new(&mut *body).poll_data(context))
+        });
+        piece.await.transpose().map_err(io::Error::other)
     }
 }

@@ -23,6 +23,10 @@ use super::head::Refusal;
 /// How much of a head is read at once.
 const PIECE: usize = 2 * 1024;
 
+/// How much is read, in bytes, after the last answer: a connection that is closed with something unread is reset, and the client
+/// would lose the answer.
+const UNREAD: usize = 1 << 20;
+
 /// A body up to this length, in bytes, is waited for before hyper hears of its request: as long as those that are taken whole.
 const SHORT: u64 = crate::http::body::LIMIT as u64;
 
@@ -35,7 +39,7 @@ pub(super) struct Gate<S = TcpStream> {
     next: Next,
     /// Whether the body that comes next is short, and comes by itself.
     short: bool,
-    /// How much is read after a refusal.
+    /// How much is still read after the last answer.
     unread: usize,
     pulse: Arc<Pulse>,
 }
@@ -70,7 +74,7 @@ impl<S: AsyncRead + Unpin> Gate<S> {
             free: 0,
             next: Next::Head,
             short: false,
-            unread: 4 * head::MAX_LEN,
+            unread: UNREAD,
             pulse,
         }
     }
@@ -158,9 +162,15 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         }
     }
 
-    /// Reads what comes after a refusal, and forgets it: a connection that is closed with something unread is reset, and the
-    /// client would lose the answer. To hyper it looks as if nothing came; the end would make it drop the request in hand.
+    /// Reads what comes after a refusal, and forgets it. To hyper it looks as if nothing came; the end would make it drop the
+    /// request in hand.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_forget(context))?;
+        Poll::Pending
+    }
+
+    /// Reads what is not of interest any more.
+    fn poll_forget(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [0; PIECE];
         while self.unread > 0 {
             let mut piece = ReadBuf::new(&mut space);
@@ -170,7 +180,7 @@ impl<S: AsyncRead + Unpin> Gate<S> {
                 len => self.unread.saturating_sub(len),
             };
         }
-        Poll::Pending
+        Poll::Ready(Ok(()))
     }
 
     /// Reads a piece to what is held; nothing, at the end of the connection.
@@ -219,7 +229,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }
@@ -241,7 +251,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        ready!(Pin::new(&mut self.socket).poll_shutdown(context))?;
+        if matches!(self.next, Next::Head | Next::Body(0)) {
+            return Poll::Ready(Ok(()));
+        }
+        // A body that was answered before it had all come.
+        self.pulse.began();
+        self.poll_forget(context)
     }
 }
 
