@@ -21,11 +21,16 @@ const STYLE: &[u8] = include_bytes!("docs/swagger-ui.css.gz");
 pub(super) fn routes(document: &OpenApi) -> Vec<Route> {
     let json = rocket::serde::json::to_pretty_string(document).expect("the document is made of strings and numbers");
     vec![
-        asset::file("/openapi.json", ContentType::JSON, json, POLICY),
-        asset::file("/docs", ContentType::HTML, PAGE, POLICY),
-        asset::file("/docs/init.js", ContentType::JavaScript, SCRIPT, POLICY),
-        asset::compressed("/docs/swagger-ui-bundle.js", ContentType::JavaScript, BUNDLE, POLICY),
-        asset::compressed("/docs/swagger-ui.css", ContentType::CSS, STYLE, POLICY),
+        asset::file("/openapi.json", ContentType::JSON, json, None),
+        asset::file("/docs", ContentType::HTML, PAGE, Some(POLICY)),
+        asset::file("/docs/init.js", ContentType::JavaScript, SCRIPT, Some(POLICY)),
+        asset::compressed(
+            "/docs/swagger-ui-bundle.js",
+            ContentType::JavaScript,
+            BUNDLE,
+            Some(POLICY),
+        ),
+        asset::compressed("/docs/swagger-ui.css", ContentType::CSS, STYLE, Some(POLICY)),
     ]
 }
 

@@ -36,14 +36,14 @@ const FILES: [(&str, &str); 10] = files![
 ];
 
 pub(super) fn routes(settings: &Settings) -> Vec<Route> {
-    let mut all = vec![asset::file("/", ContentType::HTML, page(settings), POLICY)];
+    let mut all = vec![asset::file("/", ContentType::HTML, page(settings), Some(POLICY))];
     all.extend(FILES.iter().map(|(name, text)| {
         let kind = match name.rsplit('.').next() {
             Some("css") => ContentType::CSS,
             Some("svg") => ContentType::SVG,
             _ => ContentType::JavaScript,
         };
-        asset::file(&format!("/account/{name}"), kind, *text, POLICY)
+        asset::file(&format!("/account/{name}"), kind, *text, Some(POLICY))
     }));
     all
 }

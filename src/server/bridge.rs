@@ -35,7 +35,10 @@ use crate::shild::Shild;
 const NOWHERE: &str = "/-";
 
 /// An answer up to this length, in bytes, is sent at once.
-const PIECE: usize = 64 * 1024;
+const AT_ONCE: usize = 16 * 1024;
+
+/// The length of the pieces, in bytes, that a longer one is sent in. For a client that takes its time two are kept.
+const PIECE: usize = 8 * 1024;
 
 /// How long what nobody has read of a body is waited for, so that the connection can go on behind it.
 const REST: Duration = Duration::from_secs(1);
@@ -206,7 +209,7 @@ async fn send(
     }
     let len = answer.body().preset_size();
     let rest = match len {
-        Some(len) if len <= PIECE => {
+        Some(len) if len <= AT_ONCE => {
             let mut all = Vec::with_capacity(len);
             if answer.read_to_end(&mut all).await.is_err() {
                 return;
@@ -237,16 +240,15 @@ async fn send(
 /// Sends a long body a piece at a time. A client that does not take the next one in time is cut off.
 async fn stream(mut answer: LocalResponse<'_>, mut body: Sender, patience: Duration) {
     loop {
+        let room = future::poll_fn(|context| body.poll_ready(context));
+        if !matches!(tokio::time::timeout(patience, room).await, Ok(Ok(()))) {
+            return body.abort();
+        }
         let mut piece = Vec::with_capacity(PIECE);
         match answer.read_buf(&mut piece).await {
             Ok(0) => return,
-            Ok(_) => {
-                let sent = tokio::time::timeout(patience, body.send_data(piece.into())).await;
-                if !matches!(sent, Ok(Ok(()))) {
-                    return body.abort();
-                }
-            }
-            Err(_) => return body.abort(),
+            Ok(_) if body.try_send_data(piece.into()).is_ok() => {}
+            _ => return body.abort(),
         }
     }
 }
