@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use schemars::r#gen::SchemaGenerator;
 use schemars::schema::Schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
+use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 use unicode_security::mixed_script::AugmentedScriptSet;
 
 /// A name in its mapped form (requirement W11): what `Σίσυφος` and `ΣΊΣΥΦΟΣ` are both stored as.
@@ -52,6 +53,9 @@ impl Username {
         if name.len() > Self::MAX_BYTES {
             return Err(InvalidUsername::TooManyBytes { given: name.len() });
         }
+        if let Some(found) = name.chars().next().filter(|c| is_combining_mark(*c)) {
+            return Err(InvalidUsername::Character { found });
+        }
         match first_of_another_script(&name) {
             Some(found) => Err(InvalidUsername::MixedScripts { found }),
             None => Ok(Self(name)),
@@ -77,12 +81,33 @@ impl Username {
     }
 
     /// What the name looks like: two names with the same skeleton can be taken for each other
-    /// (UTS 39 §4, requirement W12). Good for comparing only, never for showing.
+    /// (UTS 39 §4, requirement W12). Good for comparing only, never for showing. A mark that cannot be seen is left out
+    /// (§5.4): a dot above a letter that has one, and the same mark once more.
     #[must_use]
     pub fn skeleton(&self) -> String {
-        unicode_security::skeleton(&self.0).collect()
+        let mut skeleton = String::with_capacity(self.0.len());
+        let (mut dotted, mut last) = (false, None);
+        for c in unicode_security::skeleton(&self.0) {
+            let class = canonical_combining_class(c);
+            let hidden = class > 0 && (last == Some(c) || dotted && c == DOT_ABOVE);
+            // What else is above stands in the place of the letter's own dot.
+            dotted = match class {
+                0 => matches!(c, 'i' | 'j' | 'l'),
+                ABOVE if !hidden => false,
+                _ => dotted,
+            };
+            last = Some(c);
+            if !hidden {
+                skeleton.push(c);
+            }
+        }
+        skeleton
     }
 }
+
+/// The combining dot above, and the class of the marks that stand above.
+const DOT_ABOVE: char = '\u{307}';
+const ABOVE: u8 = 230;
 
 /// Applies the profile until nothing changes any more. RFC 8264 §7: the rules are not idempotent
 /// for every code point; what does not settle after three more rounds is refused.
@@ -265,6 +290,7 @@ mod tests {
             ("a\nb", InvalidUsername::Character { found: '\n' }),
             ("a\u{202e}b", InvalidUsername::Character { found: '\u{202e}' }),
             ("a\u{200d}b", InvalidUsername::Character { found: '\u{200d}' }),
+            ("\u{301}xx", InvalidUsername::Character { found: '\u{301}' }),
             ("\u{b7}", InvalidUsername::Context),
             ("1א", InvalidUsername::Direction),
         ] {
@@ -306,6 +332,15 @@ mod tests {
         assert_eq!(skeleton("paypal1"), skeleton("paypall"));
         assert_eq!(skeleton("modern"), skeleton("modem"));
         assert_ne!(skeleton("juliet"), skeleton("romeo"));
+        // Failed before: nobody sees these dots and accents.
+        assert_eq!(skeleton("mihail"), skeleton("mi\u{307}hail"));
+        assert_eq!(skeleton("mihail"), skeleton("mi\u{323}\u{307}hail").replace('\u{323}', ""));
+        assert_eq!(skeleton("kirill"), skeleton("k\u{130}rill"));
+        assert_eq!(skeleton("jon"), skeleton("j\u{307}on"));
+        assert_eq!(skeleton("ábel"), skeleton("a\u{301}\u{301}bel"));
+        for (one, other) in [("abel", "ábel"), ("ona", "ȯna"), ("zi\u{302}\u{307}", "zî"), ("sørensen", "sorensen")] {
+            assert_ne!(skeleton(one), skeleton(other), "{one} {other}");
+        }
     }
 
     #[test]
