@@ -3,6 +3,8 @@
 //! What two readers could read as two requests is refused (RFC 9112 §6.3, §3.2; requirement H10), also where hyper would
 //! choose one reading: a proxy in front may have chosen the other.
 
+use std::net::Ipv6Addr;
+
 use hyper::http::StatusCode;
 
 /// The longest head, in bytes.
@@ -59,7 +61,7 @@ macro_rules! refusals {
 
 refusals! {
     Malformed = BAD_REQUEST, "The head of the request breaks HTTP/1.1: its request line, a header field, or a line break.";
-    Host = BAD_REQUEST, "A request needs exactly one Host header, with nothing but a host and a port in it.";
+    Host = BAD_REQUEST, "A request needs exactly one Host header, with nothing but a host and a port in it, which are those of the URL where that has any.";
     ContentLength = BAD_REQUEST, "Content-Length must be one number, and come once.";
     TransferEncoding = BAD_REQUEST, "Of transfer encodings, only chunked is known; it must come once, and in HTTP/1.1.";
     TwoLengths = BAD_REQUEST, "Content-Length and Transfer-Encoding exclude each other.";
@@ -118,8 +120,9 @@ fn check(request: &httparse::Request<'_, '_>, head: &[u8]) -> Result<Body, Refus
         }
     };
     let is_1_1 = request.version == Some(1);
+    let named = request.path.and_then(authority_of);
     match one("Host", Refusal::Host)? {
-        Some(host) if host.iter().all(|byte| is_of_host(*byte)) => {}
+        Some(host) if is_host(host) && named.is_none_or(|named| named.eq_ignore_ascii_case(host)) => {}
         None if !is_1_1 => {}
         _ => return Err(Refusal::Host),
     }
@@ -141,9 +144,29 @@ fn check(request: &httparse::Request<'_, '_>, head: &[u8]) -> Result<Body, Refus
     }
 }
 
-/// A letter or a digit of a name or an address, or what stands between them (RFC 3986 §3.2.2, §3.2.3).
-fn is_of_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=[]:".contains(&byte)
+/// The host and the port in a target that is a whole URL (RFC 9112 §3.2.2).
+fn authority_of(target: &str) -> Option<&[u8]> {
+    let (scheme, rest) = target.split_once("://")?;
+    // Else it stands in a path.
+    scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()).then(|| {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        &rest.as_bytes()[..end]
+    })
+}
+
+/// Whether this is a host, by name or address, perhaps with a port; or nothing, for a target that has none (RFC 3986 §3.2.2, §3.2.3;
+/// RFC 9110 §7.2).
+fn is_host(text: &[u8]) -> bool {
+    let is_port = |text: &[u8]| text.is_empty() || text[0] == b':' && text[1..].iter().all(u8::is_ascii_digit);
+    if let Some(rest) = text.strip_prefix(b"[") {
+        return std::str::from_utf8(rest)
+            .ok()
+            .and_then(|rest| rest.split_once(']'))
+            .is_some_and(|(address, port)| address.parse::<Ipv6Addr>().is_ok() && is_port(port.as_bytes()));
+    }
+    let (name, port) = text.split_at(memchr::memchr(b':', text).unwrap_or(text.len()));
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte);
+    name.iter().all(is_of_name) && is_port(port)
 }
 
 /// Digits only: no sign, no list, no space.
@@ -212,6 +235,41 @@ mod tests {
         assert_eq!(of("Host: a, b\r\n"), Head::Refused(Host));
         let old = "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(look(old.as_bytes()), Head::Refused(TransferEncoding));
+    }
+
+    // H10, RFC 9112 §3.2
+    #[test]
+    fn a_host_is_one_and_the_same_in_both_places() {
+        let get = |target: &str, host: &str| {
+            let head = look(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+            match head {
+                Head::Whole(..) => true,
+                Head::Refused(Refusal::Host) => false,
+                other => panic!("{other:?}"),
+            }
+        };
+        for host in [
+            "",
+            "a",
+            "a:",
+            "a.example:8000",
+            "127.0.0.1:1",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "a_b-c.d~",
+        ] {
+            assert!(get("/", host), "{host}");
+        }
+        for host in [
+            "a:b", "::1", "[::1", "a]b", "a:80:80", "[::1]a", "[a]", "[::1]:x", "a, b", "a b", "a/b", "u@a", "é",
+        ] {
+            assert!(!get("/", host), "{host}");
+        }
+        assert!(get("http://a.example/metrics", "A.example") && get("http://a:80?x", "a:80"));
+        assert!(!get("http://evil.example/metrics", "localhost") && !get("http://u@a/", "a") && !get("http://a/", ""));
+        assert!(get("/a://b", "c") && get("/?a://b", "c"));
+        let old = b"GET http://a/ HTTP/1.0\r\n\r\n";
+        assert_eq!(look(old), Head::Whole(old.len(), Body::Sized(0)));
     }
 
     // H9
