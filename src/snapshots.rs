@@ -26,6 +26,9 @@ use crate::transfer::{Export, Line};
 /// How many are kept.
 const KEPT: usize = 3;
 
+/// After one that could not be taken the next is tried so much later, or after the interval if that is shorter.
+const RETRY: Duration = Duration::from_secs(600);
+
 /// The export in a snapshot.
 const STORE: &str = "store.ndjson";
 
@@ -48,16 +51,19 @@ pub(crate) enum SnapshotError {
 pub(crate) struct Snapshots {
     dir: PathBuf,
     interval: Duration,
-    /// When the last one was taken, and how many changes the store had seen by then; `None` before the first look.
+    /// `None` before the first look.
     last: Mutex<Option<Last>>,
 }
 
+/// When the last one was taken, and how many changes the store had seen by then.
 #[derive(Clone, Copy)]
 struct Last {
     /// `None` if there is none.
     taken_at: Option<Timestamp>,
     /// The number of changes that are in it, or that it was too early to say.
     changes: Option<u64>,
+    /// When one was tried that could not be taken, since then.
+    failed_at: Option<Timestamp>,
 }
 
 impl Snapshots {
@@ -86,49 +92,76 @@ impl Shild {
         let known = if let Some(known) = *last {
             known
         } else {
-            let newest = manifest::all(&snapshots.dir)?.into_iter().next();
+            let newest = manifest::all(&snapshots.dir, self.now())?.into_iter().next();
             Last {
                 taken_at: newest.as_ref().map(|(_, manifest)| manifest.taken_at),
                 changes: newest.and_then(|(_, manifest)| manifest.changes),
+                failed_at: None,
             }
         };
         *last = Some(known);
         let (now, changes) = (self.now(), self.store.changes());
         let changed = changes.is_none() || changes != known.changes;
-        let due = at_end || known.taken_at.is_none_or(|at| now.since(at) >= snapshots.interval);
-        if changed && due {
-            take(&*self.store, &snapshots.dir, now).await?;
+        // One of a time to come was taken by a clock that was wrong.
+        let past = |at: Option<Timestamp>, span| at.is_none_or(|at| at > now || now.since(at) >= span);
+        let due = past(known.taken_at, snapshots.interval) && past(known.failed_at, RETRY.min(snapshots.interval));
+        if !changed || !(at_end || due) {
+            return Ok(());
+        }
+        if let Err(error) = take(&*self.store, &snapshots.dir, now).await {
             *last = Some(Last {
-                taken_at: Some(now),
-                changes,
+                failed_at: Some(now),
+                ..known
             });
+            return Err(error);
+        }
+        *last = Some(Last {
+            taken_at: Some(now),
+            changes,
+            failed_at: None,
+        });
+        let dir = snapshots.dir.clone();
+        if let Err(error) = blocking(move || drop_old(&dir, now)).await {
+            tracing::warn!(cause = %error, "old snapshots could not be removed");
         }
         Ok(())
     }
 }
 
-/// Takes a snapshot, and drops those that are too many.
+/// Takes a snapshot.
 async fn take(store: &dyn Store, dir: &Path, now: Timestamp) -> Result<(), SnapshotError> {
-    files::make_private(dir)?;
     let name = now.to_string().replace(':', "-");
-    let draft = dir.join(format!("{name}{DRAFT}"));
-    if draft.exists() {
-        fs::remove_dir_all(&draft)?;
-    }
-    files::make_private(&draft)?;
+    let (dir, whole, draft) = (dir.to_owned(), dir.join(&name), dir.join(format!("{name}{DRAFT}")));
+    let (parent, new) = (dir.clone(), draft.clone());
+    blocking(move || {
+        files::make_private(&parent)?;
+        remove(&new)?;
+        files::make_private(&new)
+    })
+    .await?;
     let written = write(store, &draft, now).await;
-    if written.is_err() {
-        // What is left of it takes room, and perhaps there is none.
-        drop(fs::remove_dir_all(&draft));
-        written?;
+    blocking(move || {
+        if written.is_err() {
+            // What is left of it takes room, and perhaps there is none.
+            drop(remove(&draft));
+            return Ok(written);
+        }
+        remove(&whole)?;
+        fs::rename(&draft, whole)?;
+        files::sync_dir(&dir)?;
+        Ok(written)
+    })
+    .await?
+}
+
+/// Removes whatever it is, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
-    let whole = dir.join(name);
-    if whole.exists() {
-        fs::remove_dir_all(&whole)?;
-    }
-    fs::rename(&draft, whole)?;
-    files::sync_dir(dir)?;
-    Ok(drop_old(dir)?)
 }
 
 async fn write(store: &dyn Store, draft: &Path, now: Timestamp) -> Result<(), SnapshotError> {
@@ -193,15 +226,137 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> io::Result<R> + Send
 }
 
 /// Keeps the newest ones, and removes what a crash has left half written.
-fn drop_old(dir: &Path) -> io::Result<()> {
-    for (path, _) in manifest::all(dir)?.into_iter().skip(KEPT) {
-        fs::remove_dir_all(path)?;
+fn drop_old(dir: &Path, now: Timestamp) -> io::Result<()> {
+    for (path, _) in manifest::all(dir, now)?.into_iter().skip(KEPT) {
+        remove(&path)?;
     }
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().ends_with(DRAFT) {
-            fs::remove_dir_all(entry.path())?;
+            remove(&entry.path())?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::Clock as _;
+    use crate::config::{Period, Settings, StoreKind};
+    use crate::origin::Origin;
+    use crate::testing::{ManualClock, settings};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    struct App {
+        home: tempfile::TempDir,
+        clock: Arc<ManualClock>,
+        shild: Shild,
+        users: u64,
+    }
+
+    impl App {
+        async fn new() -> Self {
+            let home = tempfile::tempdir().unwrap();
+            let clock = Arc::<ManualClock>::default();
+            let settings = Settings {
+                data_dir: home.path().to_owned(),
+                store: StoreKind::Redb,
+                snapshot_interval: Period::hours(1),
+                ..settings()
+            };
+            let shild = Shild::builder(settings).clock(clock.clone()).build().await.unwrap();
+            let users = 0;
+            Self {
+                home,
+                clock,
+                shild,
+                users,
+            }
+        }
+
+        async fn change(&mut self) {
+            let name = format!("user{}", self.users);
+            let password = "wherefore art thou 7";
+            self.shild.register(&name, password, &Origin::default()).await.unwrap();
+            self.users += 1;
+        }
+
+        /// The numbers of users in the snapshots, the newest first.
+        fn taken(&self) -> Vec<u64> {
+            let all = manifest::all(&dir_in(self.home.path()), self.clock.now()).unwrap();
+            all.iter().map(|(_, manifest)| manifest.counts.users).collect()
+        }
+    }
+
+    // Failed before: those of a time to come counted as the newest, so that none was due and each new one was dropped.
+    #[rocket::async_test]
+    async fn a_clock_that_was_ahead_costs_no_later_snapshot() {
+        let mut app = App::new().await;
+        let start = app.clock.now();
+        app.clock.advance(24 * HOUR);
+        for _ in 0..3 {
+            app.change().await;
+            app.shild.tend_snapshots(false).await.unwrap();
+            app.clock.advance(HOUR);
+        }
+        assert_eq!(app.taken(), [3, 2, 1]);
+        app.clock.set(start);
+        app.change().await;
+        app.shild.tend_snapshots(false).await.unwrap();
+        assert_eq!(app.taken(), [4, 3, 2]);
+        app.change().await;
+        app.shild.tend_snapshots(false).await.unwrap();
+        assert_eq!(app.taken(), [4, 3, 2], "it is not time yet");
+        app.clock.advance(HOUR);
+        app.shild.tend_snapshots(false).await.unwrap();
+        assert_eq!(app.taken(), [5, 4, 3]);
+    }
+
+    // Failed before: one was taken each second, in the place of all those before.
+    #[rocket::async_test]
+    async fn what_cannot_be_removed_or_is_no_snapshot_costs_none() {
+        let mut app = App::new().await;
+        app.change().await;
+        let dir = dir_in(app.home.path());
+        files::make_private(&dir).unwrap();
+        fs::write(dir.join("x.new"), "").unwrap();
+        fs::write(dir.join("y"), "").unwrap();
+        app.shild.tend_snapshots(false).await.unwrap();
+        assert!(!dir.join("x.new").exists() && dir.join("y").exists());
+        app.clock.advance(HOUR / 2);
+        app.change().await;
+        app.shild.tend_snapshots(false).await.unwrap();
+        assert_eq!(app.taken(), [1]);
+    }
+
+    // Failed before: each second it was tried again, on a disk that was full.
+    #[rocket::async_test]
+    async fn one_that_fails_is_tried_again_after_a_while() {
+        let mut app = App::new().await;
+        app.change().await;
+        let dir = dir_in(app.home.path());
+        fs::write(&dir, "in the way").unwrap();
+        // What is there is looked at first, once.
+        app.shild.tend_snapshots(false).await.unwrap_err();
+        fs::remove_file(&dir).unwrap();
+        app.shild.tend_snapshots(false).await.unwrap();
+        assert_eq!(app.taken(), [1]);
+        fs::rename(&dir, app.home.path().join("elsewhere")).unwrap();
+        fs::write(&dir, "in the way").unwrap();
+        app.clock.advance(HOUR);
+        app.change().await;
+        app.shild.tend_snapshots(false).await.unwrap_err();
+        for _ in 0..3 {
+            app.shild.tend_snapshots(false).await.unwrap();
+        }
+        app.clock.advance(RETRY - Duration::from_secs(1));
+        app.shild.tend_snapshots(false).await.unwrap();
+        app.clock.advance(Duration::from_secs(1));
+        app.shild.tend_snapshots(false).await.unwrap_err();
+        app.shild.tend_snapshots(true).await.unwrap_err();
+    }
 }

@@ -1,5 +1,6 @@
 //! What is in a snapshot, and by what damage to it is noticed.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -93,8 +94,9 @@ impl Part {
     }
 }
 
-/// All snapshots in `dir` whose manifests can be read, the newest first.
-pub(super) fn all(dir: &Path) -> io::Result<Vec<(PathBuf, Manifest)>> {
+/// All snapshots in `dir` whose manifests can be read, the newest first. Those of a time that is not yet there, by a clock that was
+/// wrong, come last.
+pub(super) fn all(dir: &Path, now: Timestamp) -> io::Result<Vec<(PathBuf, Manifest)>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -111,6 +113,6 @@ pub(super) fn all(dir: &Path) -> io::Result<Vec<(PathBuf, Manifest)>> {
             found.push((path, manifest));
         }
     }
-    found.sort_by_key(|(_, manifest)| std::cmp::Reverse(manifest.taken_at));
+    found.sort_by_key(|(_, manifest)| Reverse((manifest.taken_at <= now, manifest.taken_at)));
     Ok(found)
 }

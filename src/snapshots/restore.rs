@@ -131,7 +131,7 @@ pub async fn restore(settings: &Settings) -> Result<Restored, RestoreError> {
 fn newest_sound(dir: &Path) -> Result<(PathBuf, Manifest, Vec<String>), RestoreError> {
     let dir = dir_in(dir);
     let mut passed_over = Vec::new();
-    for (path, manifest) in manifest::all(&dir)? {
+    for (path, manifest) in manifest::all(&dir, SystemClock.now())? {
         match manifest.check(&path) {
             Ok(()) => return Ok((path, manifest, passed_over)),
             Err(reason) => passed_over.push(format!("{}: {reason}", path.display())),
