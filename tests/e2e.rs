@@ -10,6 +10,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use server::{PASSWORD, Server, member, run, shild};
 use shild::clock::SystemRandom;
 use shild::token::master::MasterKey;
@@ -217,6 +218,35 @@ fn a_damaged_store_stops_the_start_with_what_to_do() {
     let line = complaint(home.path(), &["serve", "--port", "0"]);
     assert!(line.contains("the store in data is damaged"), "{line}");
     assert!(line.contains("bring back a backup"), "{line}");
+}
+
+// Failed before: the program left out of its log what its store says.
+#[test]
+fn what_becomes_of_the_store_is_in_the_log() {
+    let home = home();
+    let server = Server::start_with(home.path(), &[("SHILD_THROTTLE__PER_SOURCE__BURST", "1000")]);
+    let blobs = home.path().join("data/sled/blobs");
+    fs::remove_dir(&blobs).unwrap();
+    let (status, _) = server.post("/register", &json!({ "username": "juliet", "password": PASSWORD }));
+    assert_eq!(status, 503);
+    fs::create_dir(&blobs).unwrap();
+    let start = Instant::now();
+    while server
+        .post("/register", &json!({ "username": "romeo", "password": PASSWORD }))
+        .0
+        == 503
+    {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        thread::sleep(Duration::from_millis(50));
+    }
+    server.stop();
+    let log = fs::read_to_string(home.path().join("log")).unwrap();
+    let said = |level: &str, text: &str| {
+        log.lines()
+            .any(|line| line.contains(&format!("{level} shild::store")) && line.contains(text))
+    };
+    assert!(said("ERROR", "nothing is written until"), "{log}");
+    assert!(said("WARN", "the store was opened again and is written again"), "{log}");
 }
 
 /// Serves with this store, ends, damages its file, and expects that the start says so and that a restore brings everything

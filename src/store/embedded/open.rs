@@ -177,7 +177,7 @@ fn open_engine<E: Engine>(dir: &Path, options: Options, files: Files, purpose: F
     }
     match with_spare(dir, E::NAME, || attempt().and_then(|checked| undoubted(dir, checked))) {
         Err(error @ OpenError::Damaged { .. }) => {
-            log::warn!("{error} (it is tried once more as it was)");
+            tracing::warn!("{error} (it is tried once more as it was)");
             with_spare(dir, E::NAME, attempt)
         }
         outcome => outcome,

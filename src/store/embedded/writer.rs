@@ -217,7 +217,7 @@ impl<E: Engine> Worker<E> {
             Err(Failed::Now(error)) => {
                 let halt = Halt::because(&error);
                 let error = halt.error();
-                log::error!("{error}");
+                tracing::error!("{error}");
                 self.halted = Some(halt);
                 Err(error)
             }
@@ -236,7 +236,7 @@ impl<E: Engine> Worker<E> {
         }
         match open::again(&self.database) {
             Ok(standing) => {
-                log::warn!("the store was opened again and is written again");
+                tracing::warn!("the store was opened again and is written again");
                 self.changes.store(standing.tally.changes, Ordering::Relaxed);
                 self.standing = standing;
                 self.halted = None;
@@ -248,7 +248,7 @@ impl<E: Engine> Worker<E> {
                 halt.obstacle = obstacle;
                 halt.next_try = Instant::now() + PAUSE.max(start.elapsed() * PAUSES);
                 if news {
-                    log::error!("{}", halt.error());
+                    tracing::error!("{}", halt.error());
                 }
                 Err(halt.error())
             }
@@ -311,7 +311,7 @@ impl<E: Engine> Worker<E> {
         if let Some(mut mark) = mark.filter(|_| whole)
             && let Err(error) = open::leave::<E>(&self.database.dir, &tally, &mut mark)
         {
-            log::warn!(
+            tracing::warn!(
                 "the next start looks at every record of the store, since this one cannot vouch for them: {error}"
             );
         }
