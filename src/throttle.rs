@@ -50,6 +50,14 @@ impl Failures {
         }
     }
 
+    /// A failure of a time to come was counted by a clock that was ahead; it holds back no longer than one of now.
+    fn as_of(self, now: Timestamp) -> Self {
+        Self {
+            last_at: self.last_at.min(now),
+            ..self
+        }
+    }
+
     fn holds(self, now: Timestamp, max_failures: u32) -> bool {
         self.count >= max_failures || now < self.last_at.after(self.delay())
     }
@@ -100,7 +108,9 @@ impl Throttle {
         }
         // The generic cell rate algorithm: a bucket of `burst` that leaks one per `interval`.
         let empty_at = sources.entry(network_of(source)).or_insert(now);
-        let begin = (*empty_at).max(now);
+        // Full at most: the clock may have been ahead.
+        let begin = (*empty_at).clamp(now, now + self.interval * i64::from(self.burst));
+        *empty_at = begin;
         let full = now + self.interval * i64::from(self.burst - 1);
         if begin > full {
             return Err(Duration::from_micros((begin - full).unsigned_abs()));
@@ -165,11 +175,12 @@ impl Shild {
                 failures: seen,
                 dirty: false,
             });
-            let held = count.failures.is_some_and(|failures| failures.holds(now, max));
-            let before = count.failures.map_or(0, |failures| failures.count);
+            let failures = count.failures.map(|failures| failures.as_of(now));
+            let held = failures.is_some_and(|failures| failures.holds(now, max));
+            let before = failures.map_or(0, |failures| failures.count);
             let after = match (right, held) {
                 (true, false) => None,
-                (true, true) => count.failures,
+                (true, true) => failures,
                 (false, _) => Some(Failures {
                     count: before.saturating_add(1),
                     last_at: now,
@@ -215,22 +226,17 @@ impl Shild {
     /// As the store says; the counts stay in memory and are written the next time.
     pub(crate) async fn flush_failures(&self) -> Result<(), StoreError> {
         let changed: Vec<_> = {
-            let mut counts = lock(&self.throttle.counts);
-            let dirty = counts.iter_mut().filter(|(_, count)| count.dirty);
-            dirty
-                .map(|(user, count)| {
-                    count.dirty = false;
-                    (*user, count.failures)
-                })
-                .collect()
+            let counts = lock(&self.throttle.counts);
+            let dirty = counts.iter().filter(|(_, count)| count.dirty);
+            dirty.map(|(user, count)| (*user, count.failures)).collect()
         };
         for batch in changed.chunks(1000) {
-            if let Err(error) = self.store.put_failures(batch).await {
-                let mut counts = lock(&self.throttle.counts);
-                for (user, _) in &changed {
-                    counts.entry(*user).and_modify(|count| count.dirty = true);
+            self.store.put_failures(batch).await?;
+            let mut counts = lock(&self.throttle.counts);
+            for (user, written) in batch {
+                if let Some(count) = counts.get_mut(user) {
+                    count.dirty = count.failures != *written;
                 }
-                return Err(error);
             }
         }
         let mut counts = lock(&self.throttle.counts);
@@ -268,6 +274,17 @@ mod tests {
         assert!(throttle.admit(ip, START.after(Duration::from_millis(999))).is_err());
         assert_eq!(throttle.admit(ip, START.after(Duration::from_secs(1))), Ok(()));
         assert!(throttle.admit(ip, START.after(Duration::from_secs(1))).is_err());
+    }
+
+    // Failed before: it waited until the clock had caught up.
+    #[test]
+    fn a_clock_that_was_ahead_holds_no_source_back() {
+        let throttle = throttle(60, 3);
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        let ahead = START.after(Duration::from_secs(3600));
+        assert_eq!(throttle.admit(ip, ahead), Ok(()));
+        assert_eq!(throttle.admit(ip, START), Err(Duration::from_secs(1)));
+        assert_eq!(throttle.admit(ip, START.after(Duration::from_secs(1))), Ok(()));
     }
 
     #[test]
