@@ -22,8 +22,9 @@ mod records;
 mod report;
 
 use std::io::BufRead;
+use std::thread;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use self::apply::Apply;
 pub use self::formats::{Format, UnknownFormat};
@@ -76,13 +77,23 @@ impl Shild {
             now: self.now(),
         };
         let (sender, mut batches) = mpsc::channel(2);
-        let reading = tokio::task::spawn_blocking(move || read(input, reader, &sender));
+        let (done, read_all) = oneshot::channel();
+        // A thread of its own: each of those that may block waits for its turn, and applying a batch needs one of them.
+        let reading = thread::Builder::new().name("shild-import".to_owned()).spawn(move || {
+            read(input, reader, &sender);
+            // If nobody waits for it any more, that is how it is.
+            let _ = done.send(());
+        });
+        reading.map_err(|error| {
+            tracing::warn!(cause = %error, "no thread can be had to read an import with");
+            Error::busy("The server has no room for an import at this moment.")
+        })?;
         let mut report = ImportReport::new(options.dry_run);
         let mut apply = Apply::new(self, options.dry_run).await?;
         while let Some(batch) = batches.recv().await {
             apply.batch(batch, &mut report).await?;
         }
-        if reading.await.is_err() {
+        if read_all.await.is_err() {
             tracing::error!("reading an import broke off");
             return Err(Error::new(Problem::Internal, "The server could not do this."));
         }

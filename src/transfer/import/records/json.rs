@@ -17,6 +17,8 @@ enum Shape {
     Elements {
         begun: bool,
     },
+    /// Past the `]`, where nothing may come any more.
+    Closed,
     /// Past the end.
     Over,
 }
@@ -47,6 +49,7 @@ impl<R: BufRead> Pieces<R> {
         match self.shape {
             Shape::Lines => self.next_line(),
             Shape::Elements { begun } => self.next_element(begun),
+            Shape::Closed => self.after_the_array(),
             Shape::Over => None,
         }
     }
@@ -89,11 +92,12 @@ impl<R: BufRead> Pieces<R> {
                 Some(piece.record(line))
             }
             End::Separator(_) => {
-                self.shape = Shape::Over;
-                if let Some(broken) = self.after_the_array() {
-                    return Some(broken);
+                self.shape = Shape::Closed;
+                if begun || !is_empty {
+                    Some(piece.record(line))
+                } else {
+                    self.after_the_array()
                 }
-                (begun || !is_empty).then(|| piece.record(line))
             }
             End::Input => {
                 self.shape = Shape::Over;
@@ -118,6 +122,7 @@ impl<R: BufRead> Pieces<R> {
 
     /// What is wrong after the array's end, if anything is.
     fn after_the_array(&mut self) -> Option<Record> {
+        self.shape = Shape::Over;
         if let Err(broken) = self.skip_space() {
             return Some(broken);
         }
