@@ -1,5 +1,6 @@
 //! What is done while nobody asks: in small steps, each of which a request could not feel.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use crate::shild::Shild;
@@ -21,12 +22,18 @@ pub struct Rounds {
 }
 
 impl Shild {
-    /// Makes a step each second, for ever.
-    pub(crate) async fn background(&self) {
+    /// Makes a step each second until there is an end. A step that has begun is carried through.
+    pub(crate) async fn background(&self, end: impl Future + Clone) {
         if !self.tended {
             return;
         }
-        tokio::join!(self.steps(), self.snapshots_for_ever());
+        let snapshots = async {
+            tokio::select! {
+                () = self.snapshots_for_ever() => {}
+                _ = end.clone() => {}
+            }
+        };
+        tokio::join!(self.steps(end.clone()), snapshots);
     }
 
     /// Long ones must not hold up the steps.
@@ -41,12 +48,16 @@ impl Shild {
         }
     }
 
-    async fn steps(&self) {
+    async fn steps(&self, end: impl Future) {
+        let mut end = pin!(end);
         let mut rounds = Rounds::default();
         let mut ticks = tokio::time::interval(STEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = &mut end => return,
+            }
             let ended = self.background_ended.lock().await;
             if *ended {
                 return;

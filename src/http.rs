@@ -12,6 +12,7 @@ pub(crate) mod origin;
 pub(crate) mod passing;
 pub(crate) mod respond;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rocket::fairing::{Fairing, Info, Kind};
@@ -72,7 +73,9 @@ impl Fairing for Frame {
         {
             response.set_raw_header("WWW-Authenticate", challenge);
         }
-        if !self.whole && !request.route().is_some_and(is_own) {
+        // A browser asks with OPTIONS, which no route has, whether it may ask.
+        let of_own_path = || Passing::of(request).own.load(Ordering::Relaxed);
+        if !self.whole && !request.route().map_or_else(of_own_path, is_own) {
             return;
         }
         let id = origin::request_id(request, shild);

@@ -8,11 +8,12 @@ use crate::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
 use crate::config::Settings;
 use crate::error::{Error, Problem};
 use crate::origin::Origin;
-use crate::shild::{Shild, StartError, new_master_key, open_store};
+use crate::shild::{Shild, StartError, new_master_key, on_disk, open_store};
 use crate::store::{Store, StoreError};
 use crate::token::MAX_SKEW;
 use crate::token::keyring::{KeyView, Keyring, KeyringRecord};
 use crate::token::paserk::SealingKey;
+use crate::user::EventId;
 
 /// The keyring, what it is sealed with, and the lock under which it is changed.
 pub(crate) struct Keys {
@@ -55,19 +56,33 @@ impl Keys {
 }
 
 /// Makes new signing keys in place of those there are, and, unless the settings hold one, a new master key in place of the
-/// one that is lost, damaged, or that others have seen. Everybody has to sign in again; no account is lost.
+/// one that is lost, damaged, or that others have seen. Everybody has to sign in again; no account is lost. Where the settings
+/// hold the master key, refresh tokens are good as long as that stays.
 ///
 /// # Errors
 /// What stops it, and what to do about it.
 pub async fn reset_keys(settings: Settings) -> Result<(), StartError> {
+    on_disk(&settings)?;
     let store = open_store(&settings).await?;
     let random = SystemRandom;
     // First the master key: if the second step is not reached, the next start says that the two do not fit.
     let master = new_master_key(&settings, &random)?;
     let old = store.load_keys().await?.map(|record| record.revision);
-    let mut record = Keyring::generate(SystemClock.now(), &random, &master.sealing_key()).record();
+    let now = SystemClock.now();
+    let mut record = Keyring::generate(now, &random, &master.sealing_key()).record();
     record.revision = old.map_or(1, |revision| revision + 1);
-    store.replace_keys(&record, old, &[]).await?;
+    let reset = AuditEvent {
+        id: EventId::generate(now, &random),
+        at: now,
+        kind: AuditKind::KeysRotated,
+        actor: Actor::Operator,
+        user_id: None,
+        session_id: None,
+        ip: None,
+        request_id: None,
+        detail: Some("reset".to_owned()),
+    };
+    store.replace_keys(&record, old, &[reset]).await?;
     store.close().await?;
     Ok(())
 }
@@ -110,7 +125,8 @@ impl Shild {
         });
         self.change_keys(&[retired], |keys, now, random, sealing| {
             let without = keys.retire(id, now, random, sealing);
-            found = without.is_some();
+            // Or it was done by the first of two tries.
+            found |= without.is_some();
             without
         })
         .await?;

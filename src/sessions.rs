@@ -422,7 +422,11 @@ impl Shild {
         let page = self.store.scan_sessions(after, limit).await?;
         let mut dead = Vec::new();
         for session in &page {
-            let user = self.store.find(session.user_id).await?;
+            let user = match self.store.find(session.user_id).await {
+                // Whoever reads it says so; here it would keep all others from being swept.
+                Err(StoreError::Corrupt { .. }) => continue,
+                found => found?,
+            };
             if !user.is_some_and(|user| self.is_live(session, &user)) {
                 dead.push((session.user_id, session.id, session.revision));
             }

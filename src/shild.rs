@@ -17,6 +17,7 @@ use crate::operator::OperatorSecret;
 use crate::password::{Hasher, TellOfMemory};
 use crate::ready::Readiness;
 use crate::request_ids::RequestIds;
+use crate::secret::Secret;
 use crate::snapshots::Snapshots;
 #[cfg(feature = "redb")]
 use crate::store::RedbStore;
@@ -147,12 +148,18 @@ impl Shild {
     /// If the store cannot be written.
     pub async fn close(&self) -> Result<(), StoreError> {
         self.operator.withdraw();
+        self.write_the_rest().await?;
+        self.store.close().await
+    }
+
+    /// Ends what runs in the background, and writes what is only in memory so far.
+    pub(crate) async fn write_the_rest(&self) -> Result<(), StoreError> {
         *self.background_ended.lock().await = true;
         self.flush_failures().await?;
         if let Err(error) = self.tend_snapshots(true).await {
             tracing::warn!(cause = %error, "no snapshot could be taken at the end");
         }
-        self.store.close().await
+        Ok(())
     }
 }
 
@@ -222,8 +229,12 @@ impl Builder {
             tended,
             hash_memory,
         } = self;
+        settings
+            .validate()
+            .map_err(|error| StartError::Setting(error.to_string()))?;
+        let may_keep = store.is_none() && settings.store != StoreKind::Memory;
         // Of a store that somebody else keeps, and by a process that is done in a moment, none is taken.
-        let snapshots = (tended && store.is_none() && settings.store != StoreKind::Memory)
+        let snapshots = (tended && may_keep)
             .then(|| Snapshots::of(&settings.data_dir, settings.snapshot_interval.duration()))
             .flatten();
         let store = match store {
@@ -235,7 +246,11 @@ impl Builder {
         let stored = store.load_keys().await?;
         let master = match master {
             Some(master) => master,
-            None => master_key(&settings, stored.is_none(), &*random)?,
+            None => match given_master_key(&settings)? {
+                Some(key) => key,
+                None if may_keep => MasterKey::load_or_create(&master_key_path(&settings), &*random, stored.is_none())?,
+                None => MasterKey::generate(&*random),
+            },
         };
         let now = clock.now();
         let keys = Keys::open(&*store, stored, master.sealing_key(), now, &*random).await?;
@@ -294,6 +309,7 @@ async fn open_on_disk<S: Store>(
 /// # Errors
 /// If the store cannot be opened or walked.
 pub async fn verify_store(settings: &Settings, progress: Progress) -> Result<Verification, StartError> {
+    on_disk(settings)?;
     let store = match settings.store {
         StoreKind::Memory => open_store(settings).await,
         StoreKind::Sled => open_on_disk(settings, SledStore::open_to_look).await,
@@ -303,6 +319,16 @@ pub async fn verify_store(settings: &Settings, progress: Progress) -> Result<Ver
     let found = store.verify(progress).await;
     store.close().await?;
     Ok(found?)
+}
+
+/// # Errors
+/// If the store is in memory, and so nowhere but in the server.
+pub(crate) fn on_disk(settings: &Settings) -> Result<(), StartError> {
+    if settings.store == StoreKind::Memory {
+        let reason = "store = \"memory\": there is nothing on disk, and no server is running";
+        return Err(StartError::Setting(reason.to_owned()));
+    }
+    Ok(())
 }
 
 /// The name of the directory in the data directory that such a store is in, if it is on disk.
@@ -315,36 +341,20 @@ pub(crate) const fn store_dir_name(store: StoreKind) -> Option<&'static str> {
     }
 }
 
-/// The master key of the settings; else that of the data directory, made there if nothing is sealed yet; in memory
-/// only with the memory store.
-fn master_key(settings: &Settings, may_create: bool, random: &dyn Random) -> Result<MasterKey, StartError> {
-    if let Some(key) = kept_elsewhere(settings, random)? {
-        return Ok(key);
-    }
-    Ok(MasterKey::load_or_create(
-        &master_key_path(settings),
-        random,
-        may_create,
-    )?)
-}
-
 /// A master key that opens nothing yet, unless the settings hold one: that can only be changed there.
 pub(crate) fn new_master_key(settings: &Settings, random: &dyn Random) -> Result<MasterKey, StartError> {
-    if let Some(key) = kept_elsewhere(settings, random)? {
-        return Ok(key);
+    match given_master_key(settings)? {
+        Some(key) => Ok(key),
+        None => Ok(MasterKey::replace(&master_key_path(settings), random)?),
     }
-    Ok(MasterKey::replace(&master_key_path(settings), random)?)
 }
 
-/// The master key, if it is not kept in the data directory.
-fn kept_elsewhere(settings: &Settings, random: &dyn Random) -> Result<Option<MasterKey>, StartError> {
-    if let Some(text) = &settings.master_key {
-        let key = MasterKey::parse(text.expose())
-            .map_err(|error| StartError::Setting(format!("the setting master_key: {error}")))?;
-        return Ok(Some(key));
-    }
-    let in_memory = settings.store == StoreKind::Memory;
-    Ok(in_memory.then(|| MasterKey::generate(random)))
+/// The master key of the settings.
+fn given_master_key(settings: &Settings) -> Result<Option<MasterKey>, StartError> {
+    let parse = |text: &Secret| {
+        MasterKey::parse(text.expose()).map_err(|error| StartError::Setting(format!("the setting master_key: {error}")))
+    };
+    settings.master_key.as_ref().map(parse).transpose()
 }
 
 /// Where the master key is kept when the settings hold none.

@@ -146,6 +146,17 @@ fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests]
     if whole {
         // Of what Rocket's own shield would add, the frame sets all that is still of use, and stricter.
         rocket = rocket.attach(Shield::new()).mount("/", routes::front(&settings));
+    } else {
+        // Requests that are under way still use the store.
+        rocket = rocket.attach(AdHoc::on_shutdown("shild: what is not yet written", |rocket| {
+            Box::pin(async move {
+                if let Some(shild) = rocket.state::<Shild>()
+                    && let Err(error) = shild.write_the_rest().await
+                {
+                    tracing::error!(cause = %error, "counts of failed sign-ins could not be stored at the end");
+                }
+            })
+        }));
     }
     if !has_catcher {
         rocket = rocket.register("/", vec![catch::catcher()]);
@@ -164,12 +175,7 @@ fn lift_off(rocket: &Rocket<Orbit>, whole: bool) {
         announce(&shild, address);
     }
     let shutdown = rocket.shutdown();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = shild.background() => {}
-            () = shutdown => {}
-        }
-    });
+    tokio::spawn(async move { shild.background(shutdown).await });
 }
 
 /// Tells the command line how to come in, and people where it is: in this order, so that whoever has read the line finds both.

@@ -61,6 +61,11 @@ fn reset(settings: Settings) -> Result<(), Failure> {
     if Door::running(&settings)?.is_some() {
         return Err("the server is running: stop it first, then reset the keys".into());
     }
+    let given = settings.master_key.is_some();
     runtime()?.block_on(reset_keys(settings))?;
-    Ok(print("the keys are new; everybody has to sign in again\n")?)
+    Ok(print(if given {
+        "the keys are new, and access tokens are void; refresh tokens are good until the setting master_key is changed\n"
+    } else {
+        "the keys are new; everybody has to sign in again\n"
+    })?)
 }

@@ -18,7 +18,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     }
     let counts = restored.manifest.counts;
     let mut text = format!(
-        "the store is as of {}: {} users, {} sessions, {} events\nwhat was changed after that is as it was then: passwords, ended sessions, disabled and deleted users, signing keys\nif a key was retired since because others have it, retire it again; password resets that were started have to be started again\n",
+        "the store is as of {}: {} users, {} sessions, {} events\nwhat was changed after that is as it was then: passwords, ended sessions, disabled and deleted users, signing keys; no account is locked\nif a key was retired since because others have it, retire it again; password resets that were started have to be started again\n",
         restored.manifest.taken_at, counts.users, counts.sessions, counts.events
     );
     if let Some(aside) = &restored.aside {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
+use std::sync::atomic::Ordering;
 
 use rocket::catcher::{self, Handler};
 use rocket::http::uri::Segments;
@@ -10,6 +11,7 @@ use rocket::http::{Method, Status};
 use rocket::response::{Responder, Response};
 use rocket::{Catcher, Request};
 
+use super::is_own;
 use super::passing::Passing;
 use crate::bearer::Challenge;
 use crate::error::{Error, Problem};
@@ -113,6 +115,8 @@ fn methods_of(request: &Request<'_>) -> BTreeSet<&'static str> {
     // A path that some route has literally is not, by the way, an object of another's: `/keys/rotate` is no key.
     let (literal, others): (Vec<_>, Vec<_>) = routes.partition(|route| !route.uri.path().contains('<'));
     let routes = if literal.is_empty() { others } else { literal };
+    let own = routes.iter().any(|route| is_own(route));
+    Passing::of(request).own.store(own, Ordering::Relaxed);
     let mut methods: BTreeSet<_> = routes.iter().map(|route| route.method.as_str()).collect();
     if methods.contains("GET") {
         methods.insert("HEAD");

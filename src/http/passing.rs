@@ -1,6 +1,7 @@
 //! What is known of a request while it passes through.
 
 use std::borrow::Cow;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -21,6 +22,8 @@ pub(crate) struct Passing {
     pub(super) id: OnceLock<String>,
     /// Why a guard refused it.
     pub(super) refusal: OnceLock<Error>,
+    /// Whether it is for a path of shild's, although for no route.
+    pub(super) own: AtomicBool,
     /// The header fields that the program's own server has read. `None`: they are in Rocket's hands.
     fields: Option<HeaderMap>,
     /// The body that the program's own server has taken, until somebody reads it.
@@ -34,6 +37,7 @@ impl Passing {
             by_server: false,
             id: OnceLock::new(),
             refusal: OnceLock::new(),
+            own: AtomicBool::new(false),
             fields: None,
             body: Mutex::new(None),
         }

@@ -98,13 +98,15 @@ impl<E: Engine> EmbeddedStore<E> {
     fn open_for(purpose: For, dir: &Path, options: Options) -> Result<Self, OpenError> {
         let opened = open::open(dir, options, open::lock(dir)?, purpose)?;
         let database = Arc::new(opened.database);
+        let transactions = opened.standing.tally.transactions;
         let writer = Writer::start(Arc::clone(&database), opened.standing)
             .map_err(|cause| OpenError::of_engine(dir, cause.into()))?;
         Ok(Self {
             dir: dir.to_owned(),
             writer,
             database,
-            probe: AtomicU64::new(0),
+            // More than the last process has written: what is the same is not written.
+            probe: AtomicU64::new(transactions),
             doubt: opened.doubt,
         })
     }

@@ -1,12 +1,17 @@
 //! shild as a guest: the guards in somebody else's application.
 #![expect(clippy::needless_pass_by_value, reason = "Rocket hands guards over by value")]
 
+use std::sync::Arc;
+
+use rocket::fairing::AdHoc;
 use rocket::http::Header;
 use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket, catch, catchers, get, routes};
-use shild::Shild;
+use shild::config::{Period, Settings, StoreKind};
 use shild::guard::{CurrentUser, MaybeUser, ScopeName, Scoped};
+use shild::store::MemoryStore;
 use shild::testing::settings;
+use shild::{Origin, Shild};
 
 use crate::helpers::*;
 
@@ -42,6 +47,72 @@ fn open() -> &'static str {
 #[catch(default)]
 fn theirs() -> &'static str {
     "theirs"
+}
+
+// H4. Failed before: the answer to the question did not say so.
+#[rocket::async_test]
+async fn a_listed_origin_may_ask_a_guest_and_not_its_host() {
+    let mut settings = settings();
+    let listed = "https://app.example";
+    settings.cors.allow_origins = vec![listed.to_owned().try_into().unwrap()];
+    let stage = Shild::builder(settings).build().await.expect("it starts").stage();
+    let client = launched(their_app().attach(stage)).await;
+    for (path, allowed) in [("/user/me", Some(listed)), ("/hello", None), ("/nowhere", None)] {
+        let request = client.options(path).header(Header::new("Origin", listed));
+        let asked = request.header(Header::new("Access-Control-Request-Method", "GET"));
+        let answer = Answer::read(asked.dispatch().await).await;
+        assert_eq!(answer.header("access-control-allow-origin"), allowed, "{path}");
+        assert_eq!(
+            answer.header("access-control-allow-headers").is_some(),
+            allowed.is_some(),
+            "{path}"
+        );
+    }
+}
+
+// Failed before: it was looked for in a directory that nobody had made.
+#[rocket::async_test]
+async fn with_a_store_that_is_handed_in_no_file_is_needed() {
+    let home = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        data_dir: home.path().join("nowhere"),
+        store: StoreKind::Sled,
+        ..settings()
+    };
+    let build = || {
+        let store = Arc::new(MemoryStore::new());
+        Shild::builder(settings.clone()).store(store).build()
+    };
+    build().await.expect("it starts");
+    assert!(!settings.data_dir.exists());
+    let wrong = Settings {
+        access_token_ttl: Period::minutes(0),
+        ..settings
+    };
+    let refused = Shild::builder(wrong).build().await.unwrap_err();
+    assert!(refused.to_string().contains("access_token_ttl"), "{refused}");
+}
+
+// Failed before: what a guest had counted in the last second was lost, and no snapshot was taken.
+#[rocket::async_test]
+async fn at_the_end_a_guest_writes_what_is_not_written_yet() {
+    let home = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        data_dir: home.path().to_owned(),
+        store: StoreKind::Redb,
+        ..settings()
+    };
+    let shild = Shild::builder(settings).build().await.expect("it starts");
+    let figment = figment().merge(("port", 0)).merge(("address", "127.0.0.1"));
+    let stops = AdHoc::on_liftoff("stops", |rocket| Box::pin(async { rocket.shutdown().notify() }));
+    let rocket = rocket::custom(figment).attach(shild.clone().stage()).attach(stops);
+    let rocket = rocket.ignite().await.expect("it ignites");
+    shild
+        .register("alice", PASSWORD, &Origin::default())
+        .await
+        .expect("she is new");
+    rocket.launch().await.expect("it launches and ends");
+    assert_eq!(std::fs::read_dir(home.path().join("snapshots")).unwrap().count(), 1);
 }
 
 async fn stage() -> shild::Stage {

@@ -374,7 +374,10 @@ fn hold_against_mark<E: Engine>(engine: &E, dir: &Path, looks: bool) -> Result<(
     }
     let marked = match Mark::open(dir) {
         Ok(found) => found,
-        Err(error) => return Err(damaged(format!("its mark {}: {error}", dir.join(mark::FILE).display()))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(damaged(format!("its mark {}: {error}", dir.join(mark::FILE).display())));
+        }
+        Err(error) => return Err(OpenError::of_engine(dir, error.into())),
     };
     let Some((mut mark, Marked { tally: marked, .. })) = marked else {
         // The store is made before its mark; nothing is acknowledged before both are there.

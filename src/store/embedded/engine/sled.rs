@@ -24,7 +24,7 @@ use self::copy::TreeCopy;
 use self::pending::{Pending, Walk};
 use self::place::{key_at, place, range_of};
 use self::watch::Watch;
-use super::{Before, Engine, EngineError, Files, Frozen, Range, Visit, Write};
+use super::{Before, Engine, EngineError, Files, Frozen, Range, Visit, Write, guarded};
 use crate::store::StoreError;
 use crate::store::embedded::Options;
 use crate::store::embedded::files::sync_all;
@@ -217,13 +217,19 @@ impl Sled {
     }
 
     fn restore(&self) -> Result<(), EngineError> {
+        let mut outcome = Ok(());
         for (place, before) in self.pending().iter() {
-            match before {
-                Some(record) => self.db.insert(place, record)?,
-                None => self.db.remove(place)?,
-            };
+            // What cannot be read was not changed, and is no reason to leave what was.
+            let put = guarded::<Self, _, EngineError>(|| {
+                match before {
+                    Some(record) => self.db.insert(place, record)?,
+                    None => self.db.remove(place)?,
+                };
+                Ok(())
+            });
+            outcome = outcome.and(put);
         }
-        Ok(())
+        outcome
     }
 
     /// Puts on disk all that was written so far. `Db::flush` alone does not: on Linux it ends in
