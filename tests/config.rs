@@ -452,6 +452,12 @@ fn a_wrong_setting_is_told_with_its_name_its_origin_its_value_and_what_is_allowe
              name your proxies in trusted_proxies instead; allowed: false"
                 .into(),
         ),
+        // Failed before: it was of no effect.
+        (
+            World::new("[default]\ntls = 'cert.pem'\n", &[]),
+            "tls = \"cert.pem\" (Rocket.toml): this server speaks HTTP only; TLS is for the proxy in front of it; allowed: false"
+                .into(),
+        ),
     ];
     for (world, complaint) in cases {
         assert_eq!(world.complaint(), complaint);

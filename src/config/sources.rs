@@ -176,21 +176,33 @@ fn rocket_defaults() -> Layer {
     }
 }
 
-/// Refuses wrong values of Rocket's own settings, and trust in a header that anybody can send (requirement H8).
+/// Settings of Rocket's that are off whatever is said, and why.
+const OFF: [(&str, &str); 2] = [
+    (
+        "ip_header",
+        "anybody could claim any address; name your proxies in trusted_proxies instead",
+    ),
+    (
+        "tls",
+        "this server speaks HTTP only; TLS is for the proxy in front of it",
+    ),
+];
+
+/// Refuses wrong values of Rocket's own settings, and those that would be of no effect, or trust in a header that anybody can send
+/// (requirement H8).
 fn check_rocket(figment: &Figment) -> Result<(), SettingsError> {
-    if let Ok(value) = figment.find_value("ip_header")
-        && value.to_bool() != Some(false)
-    {
-        return Err(SettingsError::Refused {
-            setting: "ip_header".to_owned(),
-            value: error::shown(&value),
-            origin: figment
-                .find_metadata("ip_header")
-                .map(error::origin_of)
-                .unwrap_or_default(),
-            reason: "anybody could claim any address; name your proxies in trusted_proxies instead".to_owned(),
-            allowed: "false".to_owned(),
-        });
+    for (setting, reason) in OFF {
+        if let Ok(value) = figment.find_value(setting)
+            && value.to_bool() != Some(false)
+        {
+            return Err(SettingsError::Refused {
+                setting: setting.to_owned(),
+                value: error::shown(&value),
+                origin: figment.find_metadata(setting).map(error::origin_of).unwrap_or_default(),
+                reason: reason.to_owned(),
+                allowed: "false".to_owned(),
+            });
+        }
     }
     listen_address(figment).map(drop)
 }

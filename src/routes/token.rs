@@ -125,16 +125,16 @@ impl OAuthForm for TokenRequest {
     }
 }
 
-/// An error of an OAuth endpoint, with the statuses that it can have here.
-pub(crate) struct OAuthFailure(OAuthError);
+/// An error of an OAuth endpoint, with the statuses that it can have; 429 among them where attempts are `COUNTED`.
+pub(crate) struct OAuthFailure<const COUNTED: bool = false>(OAuthError);
 
-impl<E: Into<OAuthError>> From<E> for OAuthFailure {
+impl<E: Into<OAuthError>, const COUNTED: bool> From<E> for OAuthFailure<COUNTED> {
     fn from(error: E) -> Self {
         Self(error.into())
     }
 }
 
-impl<'r> rocket::response::Responder<'r, 'static> for OAuthFailure {
+impl<'r, const COUNTED: bool> rocket::response::Responder<'r, 'static> for OAuthFailure<COUNTED> {
     fn respond_to(self, request: &'r rocket::Request<'_>) -> rocket::response::Result<'static> {
         self.0.respond_to(request)
     }
@@ -143,7 +143,7 @@ impl<'r> rocket::response::Responder<'r, 'static> for OAuthFailure {
 /// A header's name and what it says.
 type HeaderDoc = (&'static str, &'static str);
 
-impl OpenApiResponderInner for OAuthFailure {
+impl<const COUNTED: bool> OpenApiResponderInner for OAuthFailure<COUNTED> {
     fn responses(generator: &mut OpenApiGenerator) -> rocket_okapi::Result<Responses> {
         let mut responses = Responses::default();
         let retry = ("Retry-After", "After how many seconds to try again.");
@@ -160,6 +160,9 @@ impl OpenApiResponderInner for OAuthFailure {
             ("503", "Not possible at this moment.", &[retry]),
         ];
         for (status, description, headers) in statuses {
+            if status == "429" && !COUNTED {
+                continue;
+            }
             let response = document::<OAuthErrorBody>(generator, description, "application/json", headers);
             responses.responses.insert(status.to_owned(), response);
         }
@@ -191,7 +194,7 @@ async fn issue_token(
     origin: Origin,
     client: BasicClient,
     form: Form<TokenRequest>,
-) -> Result<NoStore<Token>, OAuthFailure> {
+) -> Result<NoStore<Token>, OAuthFailure<true>> {
     let asked = form.0?;
     let client_id = client.or_in_body(
         asked.client_id.as_deref(),
