@@ -74,9 +74,18 @@ fn copy(door: &Door, path: &str, out: &mut dyn Write) -> Result<End, Failure> {
 }
 
 /// Makes the file with what `write` puts in, on disk and readable for its owner only. Until it is whole, whatever is
-/// there stays.
+/// there stays. A link is followed, and what is no file, a device or a pipe, is written to as it is.
 fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<End, Failure>) -> Result<End, Failure> {
     let refused = |error: io::Error| Failure::from(format!("{} cannot be written: {error}", path.display()));
+    let there = fs::metadata(path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file() && !there.is_dir()) {
+        let mut out = BufWriter::new(File::options().write(true).open(path).map_err(refused)?);
+        return write(&mut out);
+    }
+    let path = &match there {
+        Some(_) => fs::canonicalize(path).map_err(refused)?,
+        None => path.to_owned(),
+    };
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
@@ -168,5 +177,34 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    // Failed before: whatever it was, a file was put in its place.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_stays_what_it_is() {
+        let newest = |out: &mut dyn Write| {
+            out.write_all(b"newest")?;
+            out.flush()?;
+            Ok(End::default())
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("export"), dir.path().join("link"));
+        fs::write(&path, "old").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        to_file(&link, newest).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "newest");
+
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        to_file(&pipe, newest).unwrap();
+        assert_eq!(reader.join().unwrap(), "newest");
+        assert!(!fs::metadata(&pipe).unwrap().is_file());
     }
 }
