@@ -87,6 +87,33 @@ fn whoever_does_not_listen_to_what_it_says_stops_no_start() {
     assert!(server.wait().unwrap().success());
 }
 
+// Failed before: it was killed, and the next start looked through everything.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_end_of_its_terminal_is_an_end_like_any_other_unless_that_is_ignored() {
+    let home = home();
+    let server = Server::start(home.path());
+    let hang_up = |pid: u32| {
+        let sent = Command::new("kill").args(["-HUP", &pid.to_string()]).status();
+        assert!(sent.unwrap().success());
+    };
+    hang_up(server.pid());
+    assert!(server.ended().success());
+    assert!(!home.path().join("data/operator.json").exists());
+
+    let serve = shild(home.path(), &["serve", "--port", "0"]);
+    let mut command = Command::new("nohup");
+    command.arg(serve.get_program()).args(serve.get_args());
+    command.current_dir(home.path());
+    for (name, value) in serve.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    let server = Server::spawn(home.path(), command);
+    hang_up(server.pid());
+    server.register("juliet");
+    server.stop();
+}
+
 #[cfg(unix)]
 #[test]
 fn the_credentials_of_the_command_line_are_its_owners_only_and_gone_at_the_end() {
