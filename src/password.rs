@@ -1,8 +1,7 @@
 //! Passwords: what is accepted, and how it is kept.
 //!
-//! A [`RawPassword`] is what a client sent. [`Password::parse`] normalises it, [`PasswordPolicy`] says
-//! whether it may become a new password, and a [`Hasher`] turns it into a [`PasswordHash`] or compares
-//! it with one, on threads of its own.
+//! [`Password::parse`] normalises what a client sent, [`PasswordPolicy`] says whether it may become a new password, and a
+//! [`Hasher`] turns it into a [`PasswordHash`] or compares it with one, on threads of its own.
 
 mod foreign;
 mod hash;
@@ -13,10 +12,7 @@ mod pool;
 
 use std::fmt;
 
-use schemars::JsonSchema;
-use schemars::r#gen::SchemaGenerator;
-use schemars::schema::Schema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -24,7 +20,7 @@ pub use self::hash::{Argon2Settings, InvalidArgon2Settings, InvalidPasswordHash}
 pub use self::hasher::{HashError, Hasher, HasherLoad, HasherStats, NewPasswordError, Verdict};
 #[doc(hidden)]
 pub use self::memory::TellOfMemory;
-pub use self::policy::{InvalidPasswordPolicy, PasswordPolicy, WeakPassword};
+pub use self::policy::{PasswordPolicy, WeakPassword};
 
 /// A password in Unicode's form NFC, so that `é` is one password however a keyboard sends it (decision D3,
 /// requirement W3). Nothing else is changed: it is never trimmed, cut, or folded (NFKC). Wiped when dropped.
@@ -73,74 +69,6 @@ impl fmt::Debug for Password {
      character is allowed, spaces too"
 )]
 pub struct InvalidPassword;
-
-/// A password as a client sent it, wiped when dropped. What the reader of the request keeps of it is
-/// out of reach here.
-#[derive(Clone)]
-pub struct RawPassword(Zeroizing<String>);
-
-impl RawPassword {
-    /// Normalises it.
-    ///
-    /// # Errors
-    /// As [`Password::parse`].
-    pub fn parse(&self) -> Result<Password, InvalidPassword> {
-        Password::parse(&self.0)
-    }
-}
-
-impl From<String> for RawPassword {
-    fn from(raw: String) -> Self {
-        Self(Zeroizing::new(raw))
-    }
-}
-
-impl fmt::Debug for RawPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl<'de> Deserialize<'de> for RawPassword {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = RawPassword;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a password")
-            }
-
-            fn visit_str<E: de::Error>(self, raw: &str) -> Result<RawPassword, E> {
-                Ok(RawPassword::from(raw.to_owned()))
-            }
-
-            fn visit_string<E: de::Error>(self, raw: String) -> Result<RawPassword, E> {
-                Ok(RawPassword::from(raw))
-            }
-        }
-
-        deserializer.deserialize_string(Visitor)
-    }
-}
-
-impl JsonSchema for RawPassword {
-    fn is_referenceable() -> bool {
-        false
-    }
-
-    fn schema_name() -> String {
-        "Password".to_owned()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = String::json_schema(generator).into_object();
-        schema.format = Some("password".to_owned());
-        schema.metadata().write_only = true;
-        schema.into()
-    }
-}
 
 /// A hash: a PHC string of Argon2id, or what another program has made and nobody has signed in with since (requirement
 /// W7). Shown nowhere but in an export.
@@ -231,10 +159,8 @@ mod tests {
     // H14
     #[test]
     fn nothing_secret_is_in_debug_output() {
-        let raw: RawPassword = serde_json::from_str("\"tr\\u00e9s secret\"").unwrap();
-        let password = raw.parse().unwrap();
+        let password = Password::parse("trés secret").unwrap();
         let hash = PasswordHash("$argon2id$…".to_owned());
-        assert_eq!(password.expose(), "trés secret");
-        assert_eq!(format!("{raw:?} {password:?} {hash:?}"), "*** *** ***");
+        assert_eq!(format!("{password:?} {hash:?}"), "*** ***");
     }
 }

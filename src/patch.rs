@@ -1,4 +1,4 @@
-//! Members of a change: left out means "as it is"; `null` is refused, because nothing here can be unset.
+//! Members that may be left out, which in a change means "as it is"; `null` is refused, because nothing here can be unset.
 
 use serde::{Deserialize, Deserializer};
 

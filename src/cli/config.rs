@@ -26,7 +26,10 @@ pub(super) fn run(sources: &Sources, json: bool) -> Result<(), Failure> {
     let address = listen_address(&figment)?;
     let settings = in_force(Settings::from_figment(&figment)?, address)?;
     let text = if json {
-        serde_json::to_string(&settings)? + "\n"
+        let mut all = serde_json::to_value(&settings)?;
+        all["address"] = address.ip().to_string().into();
+        all["port"] = address.port().into();
+        format!("{all}\n")
     } else {
         let shild = settings;
         let default = Profile {

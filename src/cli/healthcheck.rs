@@ -1,10 +1,9 @@
 //! `shild healthcheck`
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use shild::config::{Settings, Sources, listen_address, rocket_figment};
-use shild::operator::Credentials;
+use shild::operator::{Credentials, reachable};
 
 use super::Failure;
 
@@ -49,14 +48,4 @@ fn server(sources: &Sources) -> Result<String, Failure> {
         return Ok(running.address);
     }
     Ok(format!("http://{}", reachable(listen_address(&figment)?)))
-}
-
-/// Where a server that listens on `address` can be reached from this machine.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    address
 }

@@ -28,31 +28,6 @@ impl Default for PasswordPolicy {
 }
 
 impl PasswordPolicy {
-    /// The most that `max_length` can be set to (own choice).
-    pub const MAX_LENGTH_LIMIT: usize = 1024;
-
-    /// Whether the settings make sense.
-    ///
-    /// # Errors
-    /// [`InvalidPasswordPolicy`] names the setting, its value and what is allowed.
-    pub fn validate(&self) -> Result<(), InvalidPasswordPolicy> {
-        if self.min_length == 0 || self.min_length > self.max_length {
-            return Err(InvalidPasswordPolicy::MinLength {
-                given: self.min_length,
-                max: self.max_length,
-            });
-        }
-        if self.max_length > Self::MAX_LENGTH_LIMIT {
-            return Err(InvalidPasswordPolicy::MaxLength { given: self.max_length });
-        }
-        if self.min_strength > 4 {
-            return Err(InvalidPasswordPolicy::MinStrength {
-                given: self.min_strength,
-            });
-        }
-        Ok(())
-    }
-
     /// Whether this may be a new password. `context` is what a guesser would try first: the username, the names of the
     /// service. Takes half a millisecond for an ordinary password and some 70 ms, two hashes, for the worst one known:
     /// [`Hasher::check_and_hash`](super::Hasher::check_and_hash) keeps it off the async threads. zxcvbn makes copies of
@@ -193,35 +168,6 @@ impl fmt::Display for WeakPassword {
     }
 }
 
-/// A setting of the policy that makes no sense.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidPasswordPolicy {
-    /// The shortest password would be empty, or longer than the longest.
-    #[error("password.min_length is {given}; 1 to {max} (password.max_length) is allowed")]
-    MinLength {
-        /// The setting.
-        given: usize,
-        /// The setting `password.max_length`.
-        max: usize,
-    },
-    /// The longest password would be longer than is bearable.
-    #[error(
-        "password.max_length is {given}; at most {} is allowed",
-        PasswordPolicy::MAX_LENGTH_LIMIT
-    )]
-    MaxLength {
-        /// The setting.
-        given: usize,
-    },
-    /// There is no such score.
-    #[error("password.min_strength is {given}; 0 (anything) to 4 (very hard to guess) is allowed")]
-    MinStrength {
-        /// The setting.
-        given: u8,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -335,25 +281,6 @@ mod tests {
             &"correct horse 123456789".repeat(4),
         ] {
             assert_eq!(affordable_part(raw), raw.as_str());
-        }
-    }
-
-    #[test]
-    fn settings_that_make_no_sense_are_refused() {
-        let policy = |min_length, max_length, min_strength| PasswordPolicy {
-            min_length,
-            max_length,
-            min_strength,
-        };
-        assert_eq!(PasswordPolicy::default().validate(), Ok(()));
-        assert_eq!(policy(15, 64, 4).validate(), Ok(()));
-        for bad in [
-            policy(0, 128, 3),
-            policy(9, 8, 3),
-            policy(8, 1025, 3),
-            policy(8, 128, 5),
-        ] {
-            assert!(bad.validate().is_err(), "{bad:?}");
         }
     }
 

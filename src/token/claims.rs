@@ -46,7 +46,11 @@ pub struct Claims {
     #[serde(serialize_with = "whole_seconds")]
     pub auth_time: Timestamp,
     /// The client that it was issued to, if it said so.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::patch::present"
+    )]
     pub client_id: Option<String>,
 }
 
@@ -108,9 +112,4 @@ where
     T: std::str::FromStr<Err: std::fmt::Display>,
 {
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-}
-
-/// A claim that may be absent, but not `null`.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    String::deserialize(deserializer).map(Some)
 }
