@@ -81,7 +81,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `told_to_end`: then takes no more connections, and gives requests that are under way `grace` to be
+/// Serves until `told_to_end`, `ready` being called once it begins to: then takes no more connections, and gives requests that are under way `grace` to be
 /// answered. Whether all were.
 ///
 /// # Errors
@@ -91,9 +91,11 @@ pub async fn serve(
     rocket: Rocket<Build>,
     connections: usize,
     patience: Patience,
+    ready: impl FnOnce(),
     told_to_end: impl Future<Output = ()>,
 ) -> Result<bool, Box<rocket::Error>> {
     let site = Site::of(rocket).await?;
+    ready();
     let config = &site.client.rocket().config().shutdown;
     let grace = Duration::from_secs(u64::from(config.grace) + u64::from(config.mercy));
     let shutdown = site.client.rocket().shutdown();

@@ -1,8 +1,7 @@
 //! What mounts shild into a Rocket application: as a guest in somebody else's, or as all of it.
 
-use std::io::Write as _;
+use std::fmt;
 use std::net::SocketAddr;
-use std::{fmt, io};
 
 use rocket::fairing::{self, AdHoc, Fairing, Info, Kind};
 use rocket::shield::Shield;
@@ -172,14 +171,14 @@ fn lift_off(rocket: &Rocket<Orbit>, whole: bool) {
     let address = SocketAddr::new(config.address, config.port);
     shild.listens_on(address);
     if whole {
-        announce(&shild, address);
+        let_operator_in(&shild, address);
     }
     let shutdown = rocket.shutdown();
     tokio::spawn(async move { shild.background(shutdown).await });
 }
 
-/// Tells the command line how to come in, and people where it is: in this order, so that whoever has read the line finds both.
-fn announce(shild: &Shild, address: SocketAddr) {
+/// Tells the command line how to come in.
+fn let_operator_in(shild: &Shild, address: SocketAddr) {
     let settings = shild.settings();
     if settings.store != StoreKind::Memory
         && let Err(error) = shild.operator.write(&settings.data_dir, address)
@@ -187,9 +186,4 @@ fn announce(shild: &Shild, address: SocketAddr) {
         let dir = settings.data_dir.display();
         tracing::warn!("the command line cannot reach this server: no credentials could be written to {dir}: {error}");
     }
-    // Whoever does not read it gets on without.
-    let _ = writeln!(
-        io::stdout(),
-        "shild listens on http://{address}; documentation at http://{address}/docs"
-    );
 }

@@ -1,5 +1,6 @@
 //! `shild serve`
 
+use std::io::Write as _;
 use std::sync::mpsc;
 use std::time::Duration;
 use std::{io, panic, process};
@@ -50,7 +51,15 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
                 Box::pin(async { memory::give_back() })
             }));
         tokio::spawn(each(GIVE_BACK, memory::give_back_freed));
-        let ended = server::serve(listener, rocket, connections, patience, told_to_end).await;
+        let at = listener.local_addr()?;
+        let ready = move || {
+            // Whoever does not read it gets on without.
+            let _ = writeln!(
+                io::stdout(),
+                "shild listens on http://{at}; documentation at http://{at}/docs"
+            );
+        };
+        let ended = server::serve(listener, rocket, connections, patience, ready, told_to_end).await;
         shild.close().await?;
         match ended {
             Ok(true) => Ok(()),

@@ -1,8 +1,14 @@
 //! Signing keys that rotate without anybody noticing, and metadata that tells where everything is.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use shild::audit::Actor;
+use shild::clock::SystemRandom;
 use shild::config::Period;
+use shild::store::{MemoryStore, Store};
+use shild::testing::{self, ManualClock};
+use shild::token::master::MasterKey;
 use shild::{Origin, Rounds};
 
 use crate::app::{App, SECOND, SKEW};
@@ -63,6 +69,26 @@ async fn a_change_of_the_keys_that_was_made_although_it_failed_counts() {
     rotate(&app).await;
     assert_eq!(listed(&app).await.len(), 2);
     assert_eq!(store.load_keys().await.unwrap().unwrap().revision, known + 2);
+}
+
+// Failed before: whoever tried once more was told that there is no such key, and its tokens were good here until then.
+#[tokio::test]
+async fn a_key_that_was_retired_although_that_failed_is_retired() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let master = MasterKey::generate(&SystemRandom);
+    let clock = Arc::<ManualClock>::default();
+    let on = async || App::on(testing::settings(), Arc::clone(&store), &master, Arc::clone(&clock)).await;
+    let app = on().await;
+    app.register("juliet").await;
+    let tokens = app.sign_in("juliet").await;
+    let kid = listed(&app).await[0].clone();
+    let retire = async |app: &App| app.shild.retire_key(&kid, Actor::System, &Origin::default()).await;
+    // What came of the try that failed, as far as this one knows.
+    retire(&on().await).await.unwrap();
+    retire(&app).await.unwrap();
+    assert!(!listed(&app).await.contains(&kid));
+    assert_eq!(app.me(&tokens.access).await, 401);
+    assert!(retire(&app).await.is_err(), "now there is none");
 }
 
 // P12
