@@ -74,7 +74,7 @@ fn copy(door: &Door, path: &str, out: &mut dyn Write) -> Result<End, Failure> {
 }
 
 /// Makes the file with what `write` puts in, on disk and readable for its owner only. Until it is whole, whatever is
-/// there stays. A link is followed, and what is no file, a device or a pipe, is written to as it is.
+/// there stays. A link to something is followed, and what is no file, a device or a pipe, is written to as it is.
 fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<End, Failure>) -> Result<End, Failure> {
     let refused = |error: io::Error| Failure::from(format!("{} cannot be written: {error}", path.display()));
     let there = fs::metadata(path).ok();

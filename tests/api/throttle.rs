@@ -124,6 +124,18 @@ async fn after_some_failures_the_right_password_is_refused_until_the_delay_is_ov
     sign_in(&app, "alice", PASSWORD).await.expect(200);
 }
 
+// Failed before: one mistake held the right password back until the clock had caught up.
+#[rocket::async_test]
+async fn a_clock_that_was_ahead_holds_no_account_back() {
+    let app = App::new().await;
+    register(&app, "alice", PASSWORD).await.expect(201);
+    let now = app.now();
+    app.advance(3600);
+    guess(&app, "198.51.100.1").await.expect(400);
+    app.clock.set(now);
+    sign_in(&app, "alice", PASSWORD).await.expect(200);
+}
+
 // D4, W9
 #[rocket::async_test]
 async fn so_many_failures_lock_the_account_for_good_and_across_a_restart() {
