@@ -22,7 +22,7 @@ use crate::store::StoreError;
 pub(in crate::store) type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// What is called with each key and record of a range until it says `false`.
-pub(in crate::store) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError>;
+pub(in crate::store) type Visit<'a, F> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, F>;
 
 /// A database that keeps the trees of [`Tree`], each in order of its keys.
 ///
@@ -50,7 +50,13 @@ pub trait Engine: Send + Sync + Sized + 'static {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Self::Value>, EngineError>;
 
     /// Visits each record of `range`, from the first on, or from the last on if `backwards`.
-    fn range(&self, tree: Tree, range: Range<'_>, backwards: bool, visit: Visit<'_>) -> Result<(), StoreError>;
+    fn range<F: From<EngineError>>(
+        &self,
+        tree: Tree,
+        range: Range<'_>,
+        backwards: bool,
+        visit: Visit<'_, F>,
+    ) -> Result<(), F>;
 
     /// Makes these changes, all of them or none, and puts them on disk. After an error they may have been made or not, and
     /// nothing may be written until it has been opened again.

@@ -120,7 +120,13 @@ impl<E: Engine> Engine for Faulty<E> {
         self.engine.get(tree, key)
     }
 
-    fn range(&self, tree: Tree, range: Range<'_>, backwards: bool, visit: Visit<'_>) -> Result<(), StoreError> {
+    fn range<F: From<EngineError>>(
+        &self,
+        tree: Tree,
+        range: Range<'_>,
+        backwards: bool,
+        visit: Visit<'_, F>,
+    ) -> Result<(), F> {
         Fault::Walk.strikes(&self.dir)?;
         self.engine.range(tree, range, backwards, visit)
     }
@@ -363,7 +369,8 @@ fn opens_at_once<E: Engine>(dir: &Path) -> bool {
     Fault::Walk.begins(copy.path());
     match EmbeddedStore::<Faulty<E>>::open(copy.path(), Options::default()) {
         Ok(_) => true,
-        Err(OpenError::Damaged { .. }) => false,
+        // Not damage: a restore would be of no use.
+        Err(OpenError::Io { .. }) => false,
         Err(other) => panic!("{other}"),
     }
 }

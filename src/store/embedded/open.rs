@@ -21,7 +21,6 @@ use super::rest::{Rest, Stamp};
 use super::slot::Slot;
 use super::spare::{self, Spare};
 use super::tally::Tally;
-use crate::store::StoreError;
 
 /// The version of the whole layout: trees, keys, and what is in the records.
 const FORMAT: u64 = 3;
@@ -367,7 +366,7 @@ fn hold_against_mark<E: Engine>(engine: &E, dir: &Path, looks: bool) -> Result<(
     };
     let kept = kept_tally(engine, dir)?;
     if looks {
-        let counted = count(engine).map_err(|error| damaged(error.to_string()))?;
+        let counted = count(engine).map_err(|error| OpenError::of_engine(dir, error))?;
         if let Some(disagreement) = kept.disagreement(&counted) {
             return Err(damaged(disagreement));
         }
@@ -416,14 +415,14 @@ fn kept_tally<E: Engine>(engine: &E, dir: &Path) -> Result<Tally, OpenError> {
 }
 
 /// Counts the records, each of which must be sound, two trees at a time.
-fn count<E: Engine>(engine: &E) -> Result<Tally, StoreError> {
+fn count<E: Engine>(engine: &E) -> Result<Tally, EngineError> {
     let next = AtomicUsize::new(0);
-    let work = || -> Result<Tally, StoreError> {
+    let work = || -> Result<Tally, EngineError> {
         let mut tally = Tally::default();
         while let Some(&tree) = Tree::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-            guarded::<E, _, StoreError>(|| {
+            guarded::<E, _, EngineError>(|| {
                 engine.range(tree, (Bound::Unbounded, Bound::Unbounded), false, &mut |key, record| {
-                    payload(tree, key, record)?;
+                    payload(tree, key, record).map_err(|flaw| EngineError::Damaged(flaw.to_string()))?;
                     tally.add(tree, key, record);
                     Ok(true)
                 })
@@ -436,7 +435,7 @@ fn count<E: Engine>(engine: &E) -> Result<Tally, StoreError> {
         let helper = thread::Builder::new().spawn_scoped(scope, work);
         let mut tally = work()?;
         if let Ok(helper) = helper {
-            let panicked = |_| StoreError::Unavailable("a thread panicked".to_owned());
+            let panicked = |_| EngineError::Damaged("a thread panicked".to_owned());
             tally.add_all(&helper.join().map_err(panicked)??);
         }
         Ok(tally)

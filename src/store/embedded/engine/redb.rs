@@ -69,7 +69,13 @@ impl Engine for Redb {
         Ok(found.map(|page| Record { page, _view: view }))
     }
 
-    fn range(&self, tree: Tree, range: Range<'_>, backwards: bool, visit: Visit<'_>) -> Result<(), StoreError> {
+    fn range<F: From<EngineError>>(
+        &self,
+        tree: Tree,
+        range: Range<'_>,
+        backwards: bool,
+        visit: Visit<'_, F>,
+    ) -> Result<(), F> {
         let view = self.view();
         let mut records = view.tables[tree.index()]
             .range::<&[u8]>(range)

@@ -108,7 +108,13 @@ impl Engine for Sled {
         }
     }
 
-    fn range(&self, tree: Tree, range: Range<'_>, backwards: bool, visit: Visit<'_>) -> Result<(), StoreError> {
+    fn range<F: From<EngineError>>(
+        &self,
+        tree: Tree,
+        range: Range<'_>,
+        backwards: bool,
+        visit: Visit<'_, F>,
+    ) -> Result<(), F> {
         let range = range_of(tree, range);
         let mut walk = Walk::over(self.db.range(range.clone()), range, backwards);
         // Locked for one step at a time, so that no walk holds up the writer.
@@ -383,7 +389,7 @@ mod tests {
                 continue;
             }
             let mut read = 0_usize;
-            sled.range(
+            sled.range::<EngineError>(
                 Tree::Users,
                 (Bound::Unbounded, Bound::Unbounded),
                 false,
@@ -428,7 +434,7 @@ mod tests {
 
     fn all(sled: &Sled, range: Range<'_>, backwards: bool) -> Vec<(u8, Vec<u8>)> {
         let mut all = Vec::new();
-        sled.range(Tree::Users, range, backwards, &mut |key, record| {
+        sled.range::<EngineError>(Tree::Users, range, backwards, &mut |key, record| {
             all.push((key[0], record.to_vec()));
             Ok(true)
         })

@@ -31,7 +31,7 @@ impl TreeCopy {
         let file = tempfile::tempfile_in(dir).map_err(|error| failed(&error))?;
         let mut writer = BufWriter::with_capacity(BUFFER, file);
         let mut records = 0;
-        sled.range(tree, (Bound::Unbounded, Bound::Unbounded), false, &mut |key, value| {
+        sled.range::<StoreError>(tree, (Bound::Unbounded, Bound::Unbounded), false, &mut |key, value| {
             records += 1;
             [key, value]
                 .into_iter()
