@@ -220,8 +220,12 @@ async fn fill(dir: &Path) {
         )])
         .await
         .unwrap();
-    let event = AuditEvent {
-        id: EventId::from_bytes(id(1)),
+    store.append_event(&event(1)).await.unwrap();
+}
+
+fn event(number: u8) -> AuditEvent {
+    AuditEvent {
+        id: EventId::from_bytes(id(number)),
         at: at(),
         kind: AuditKind::Registered,
         actor: Actor::System,
@@ -230,8 +234,7 @@ async fn fill(dir: &Path) {
         ip: None,
         request_id: None,
         detail: None,
-    };
-    store.append_event(&event).await.unwrap();
+    }
 }
 
 /// Changes the record under `key` behind the store's back; `None` deletes it.
@@ -360,6 +363,29 @@ fn a_damaged_record_is_named_and_never_missing() {
         assert_eq!(store.create(&user(3, "mercutio"), &[]).await, Ok(()));
         assert_eq!(store.check().await, Ok(()));
     });
+}
+
+// Failed before: one damaged event kept all that were older from being trimmed.
+#[test]
+fn events_are_trimmed_past_a_damaged_one_which_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(async {
+        let store = open(dir.path()).unwrap();
+        for number in 1..=9 {
+            store.append_event(&event(number)).await.unwrap();
+        }
+    });
+    tamper(dir.path(), "audit", &id(2), flip_last_bit);
+    let store = look(dir.path());
+    let later = at().after(std::time::Duration::from_millis(1));
+    block_on(async {
+        // Over the number that is kept, and by age.
+        assert_eq!(store.trim_events(at(), 6, 100).await, Ok(3));
+        assert_eq!(store.trim_events(at(), 6, 100).await, Ok(0));
+        assert_eq!(store.trim_events(later, 100, 100).await, Ok(5));
+    });
+    drop(store);
+    tamper(dir.path(), "audit", &id(2), Some);
 }
 
 #[test]

@@ -56,10 +56,21 @@ impl<E: Engine> Database<E> {
         backwards: bool,
         mut visit: impl FnMut(&[u8], T) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
+        self.walk(tree, range, backwards, |key, record| visit(key, record?))
+    }
+
+    /// The same, and what is damaged is for `visit` to judge.
+    pub(super) fn walk<T: DeserializeOwned>(
+        &self,
+        tree: Tree,
+        range: Range<'_>,
+        backwards: bool,
+        mut visit: impl FnMut(&[u8], Result<T, StoreError>) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         let engine = self.engine.get()?;
         guarded::<E, _, _>(|| {
             engine.range(tree, range, backwards, &mut |key, record| {
-                visit(key, unseal(tree, key, record)?)
+                visit(key, unseal(tree, key, record))
             })
         })
     }
