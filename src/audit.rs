@@ -90,6 +90,8 @@ kinds! {
     Exported = "exported",
     /// A password reset was tried with a token that is not, or no longer, good.
     ResetFailed = "reset_failed",
+    /// The store was brought back from a snapshot: what happened between that and this is not in the log.
+    Restored = "restored",
 }
 
 /// Who did it.

@@ -320,6 +320,9 @@ fn assert_restores(store: &str) {
         out.contains("1 users, 1 sessions") && out.contains("is kept in data/damaged-"),
         "{out}"
     );
+    let (code, out, _) = run(shild(home.path(), &["audit", "--kind", "restored", "--json"]));
+    assert!(code == Some(0) && out.contains(r#""actor": "operator""#), "{out}");
+    assert!(out.contains(r#""detail": "as of "#), "{out}");
     let server = Server::start_on(home.path(), &port);
     assert_eq!(
         server.get("/user/me", Some(access)).0,

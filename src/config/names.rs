@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{ByteSize, Period, Settings, SettingsError};
+use crate::user::Username;
 
 /// The stores that this build has.
 const STORES: &[&str] = if cfg!(feature = "redb") {
@@ -112,7 +113,7 @@ impl Setting {
         setting("password.argon2.memory_kib", Kind::Number(8, 1 << 20)),
         setting("password.argon2.iterations", Kind::Number(1, 64)),
         setting("password.argon2.lanes", Kind::Number(1, 64)),
-        setting("username.max_length", Kind::Number(1, 256)),
+        setting("username.max_length", Kind::Number(1, Username::MOST_LENGTH as u64)),
         setting("throttle.per_source.per_minute", Kind::Number(1, MILLION)),
         setting("throttle.per_source.burst", Kind::Number(1, MILLION)),
         setting("throttle.max_failures", Kind::Number(1, MILLION)),

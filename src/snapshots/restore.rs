@@ -9,14 +9,15 @@ use futures_util::future::join_all;
 
 use super::manifest::{self, Manifest};
 use super::{KEYS, STORE, dir_in};
-use crate::clock::{Clock as _, SystemClock};
+use crate::audit::{Actor, AuditEvent, AuditKind};
+use crate::clock::{Clock as _, SystemClock, SystemRandom};
 use crate::config::Settings;
 use crate::shild::{StartError, open_store, store_dir_name};
 use crate::store::{Store, StoreError, files, lock};
 use crate::token::keyring::KeyringRecord;
 use crate::transfer::Line;
 use crate::transfer::line::UserLine;
-use crate::user::{Scopes, UserRecord, Username};
+use crate::user::{EventId, Scopes, UserRecord, Username};
 
 /// How many records are put into the store at once: as many as its writer takes into one transaction.
 const BATCH: usize = 512;
@@ -99,8 +100,6 @@ pub async fn restore(settings: &Settings) -> Result<Restored, RestoreError> {
     let store = open_store(&aside_settings).await?;
     fill(&*store, &path).await?;
     let found = store.verify(Arc::new(|_, _| {})).await?;
-    store.close().await?;
-    drop(store);
     let unsound = |detail: String| RestoreError::Unsound {
         path: path.clone(),
         detail,
@@ -112,6 +111,9 @@ pub async fn restore(settings: &Settings) -> Result<Restored, RestoreError> {
     if (counts.users, counts.sessions, counts.events) != (there.users, there.sessions, there.events) {
         return Err(unsound("not everything that is in it could be taken over".to_owned()));
     }
+    store.append_event(&event(&manifest)).await?;
+    store.close().await?;
+    drop(store);
 
     files::sync_all(&draft)?;
     let aside = move_aside(dir)?;
@@ -125,6 +127,21 @@ pub async fn restore(settings: &Settings) -> Result<Restored, RestoreError> {
         aside,
         passed_over,
     })
+}
+
+fn event(manifest: &Manifest) -> AuditEvent {
+    let now = SystemClock.now();
+    AuditEvent {
+        id: EventId::generate(now, &SystemRandom),
+        at: now,
+        kind: AuditKind::Restored,
+        actor: Actor::Operator,
+        user_id: None,
+        session_id: None,
+        ip: None,
+        request_id: None,
+        detail: Some(format!("as of {}", manifest.taken_at)),
+    }
 }
 
 /// The newest snapshot that is as it was written, and what is wrong with newer ones.

@@ -25,6 +25,9 @@ impl Username {
     /// otherwise (own choice).
     pub const DEFAULT_MAX_LENGTH: usize = 64;
 
+    /// The most code points that the setting can allow.
+    pub(crate) const MOST_LENGTH: usize = 256;
+
     /// The most bytes that are looked at: a longer name is refused before any work is done on it
     /// (own choice). Every mapped name has at most as many.
     pub const MAX_BYTES: usize = 1024;
@@ -189,7 +192,8 @@ impl JsonSchema for Username {
         let mut schema = String::json_schema(generator).into_object();
         let string = schema.string();
         string.min_length = Some(1);
-        string.max_length = u32::try_from(Self::DEFAULT_MAX_LENGTH).ok();
+        // Of those there are: some may be older than the setting.
+        string.max_length = u32::try_from(Self::MOST_LENGTH).ok();
         schema.metadata().description =
             Some("Mapped as RFC 8265 UsernameCaseMapped has it: lower case, NFC; letters of one script.".to_owned());
         schema.into()

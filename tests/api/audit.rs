@@ -160,9 +160,9 @@ async fn each_thing_that_is_done_is_written_once_with_who_whom_and_whence() {
     assert_eq!(of_kind("key_retired")["detail"], json!(kid));
     kinds.extend(["locked", "key_retired"]);
 
-    // Moving in and out have tests of their own.
+    // Moving in and out, and back, have tests of their own.
     let all: BTreeSet<_> = AuditKind::ALL.map(AuditKind::as_str).into_iter().collect();
-    let elsewhere = BTreeSet::from(["imported", "exported"]);
+    let elsewhere = BTreeSet::from(["imported", "exported", "restored"]);
     assert_eq!(all.difference(&kinds).copied().collect::<BTreeSet<_>>(), elsewhere);
 }
 
