@@ -421,6 +421,22 @@ fn methods_are_answered_truthfully() {
     server.stop();
 }
 
+// Failed before: what a proxy keeps from the public as /metrics was there as //metrics as well.
+#[test]
+fn no_path_leads_around_the_rule_of_a_proxy() {
+    let home = home();
+    let server = Server::start(home.path());
+    let mut wire = Wire::to(&server);
+    for path in ["//metrics", "//healthz", "/user//me", "/healthz//", "http://a//healthz"] {
+        let answer = wire.ask(get(path, ""));
+        assert_eq!(answer.status, 404, "{path}");
+        assert_framed(&answer);
+    }
+    assert_eq!(wire.ask(get("/healthz?of=//healthz", "")).status, 200);
+    assert_eq!(wire.ask(get("http://a/healthz", "")).status, 200);
+    server.stop();
+}
+
 /// How often of so many sign-ins with these headers, the name unknown, the source has had its share.
 fn throttled(server: &Server, headers: &[&str]) -> usize {
     let body = "grant_type=password&username=nobody&password=wrong";

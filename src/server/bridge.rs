@@ -177,6 +177,11 @@ fn read(request: &Request) -> Result<(Method, Origin<'static>), Error> {
         };
         return Err(Error::new(problem, refusal.detail()));
     }
+    // Rocket would pass over it; a proxy that keeps paths from the public need not.
+    if request.uri().path().contains("//") {
+        let detail = "A path here has no empty segment: one / between two names.";
+        return Err(Error::new(Problem::NotFound, detail));
+    }
     let bad = |detail| Error::new(Problem::BadRequest, detail);
     // Letter by letter (RFC 9110 §9.1). No route has TRACE, so it stands for all that none has.
     let name = request.method().as_str();
