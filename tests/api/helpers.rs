@@ -1,8 +1,8 @@
 //! shild as a test sees it: an application in memory, callers that stand in it, and the answers that they get.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rocket::http::{Header, Method, Status};
@@ -20,7 +20,7 @@ use shild::token::master::MasterKey;
 use shild::user::{Scopes, UserId, UserRecord};
 use tokio::sync::OnceCell;
 
-use crate::unreliable::Unreliable;
+use crate::unreliable::{Fault, Unreliable};
 
 /// Strong enough for every policy, and the same for everybody unless a test says otherwise.
 pub(crate) const PASSWORD: &str = "wherefore art thou 7";
@@ -36,6 +36,8 @@ pub(crate) struct App {
     pub(crate) store: Arc<MemoryStore>,
     /// While this is true, the store answers nothing to shild.
     pub(crate) outage: Arc<AtomicBool>,
+    /// What goes wrong next in it.
+    pub(crate) next_fault: Arc<Mutex<Option<Fault>>>,
     pub(crate) clock: Arc<ManualClock>,
     master: MasterKey,
 }
@@ -75,9 +77,13 @@ impl App {
     ) -> Self {
         let mut settings = settings();
         change(&mut settings);
-        let outage = Arc::<AtomicBool>::default();
+        let (outage, next_fault) = (Arc::<AtomicBool>::default(), Arc::default());
         let shild = Shild::builder(settings)
-            .store(Arc::new(Unreliable::over(store.clone(), outage.clone())))
+            .store(Arc::new(Unreliable::over(
+                store.clone(),
+                outage.clone(),
+                Arc::clone(&next_fault),
+            )))
             .clock(clock.clone())
             .master_key(master.clone())
             .build()
@@ -89,6 +95,7 @@ impl App {
             shild,
             store,
             outage,
+            next_fault,
             clock,
             master,
         }

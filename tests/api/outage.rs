@@ -3,6 +3,7 @@
 use shild::store::Store;
 
 use crate::helpers::*;
+use crate::unreliable::Fault;
 
 #[rocket::async_test]
 async fn what_cannot_be_stored_is_answered_503_and_when_to_come_again() {
@@ -51,4 +52,21 @@ async fn whoever_asks_whether_it_is_ready_makes_it_look_once_a_second() {
     ready(503).await;
     app.advance(1);
     ready(200).await;
+}
+
+// Failed before: the session of a user whose record is damaged kept all others from being swept.
+#[rocket::async_test]
+async fn sessions_are_swept_beside_that_of_a_damaged_user() {
+    let app = App::new().await;
+    for name in ["alice", "bertha", "carla"] {
+        app.user(name).await;
+    }
+    let store: &dyn Store = &*app.store;
+    let sessions = async || store.scan_sessions(None, 10).await.unwrap().len();
+    assert_eq!(sessions().await, 3);
+    app.advance(40 * 86_400);
+    *app.next_fault.lock().unwrap() = Some(Fault::Damage("find"));
+    app.shild.step(&mut shild::Rounds::default()).await;
+    assert_eq!(sessions().await, 1);
+    assert!(app.next_fault.lock().unwrap().is_none());
 }

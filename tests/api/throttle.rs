@@ -1,8 +1,10 @@
 //! Guessing held back: per source and per account.
 
+use rocket::futures::FutureExt as _;
 use shild::config::PerSourceSettings;
 
 use crate::helpers::*;
+use crate::unreliable::Fault;
 
 async fn strict() -> App {
     App::with(|settings| {
@@ -158,6 +160,24 @@ async fn so_many_failures_lock_the_account_for_good_and_across_a_restart() {
         sign_in(&app, "alice", PASSWORD).await.expect(400).oauth_error(),
         "invalid_grant"
     );
+}
+
+// D4. Failed before: the counts were taken for written once writing them had begun.
+#[rocket::async_test]
+async fn failures_outlast_a_write_that_was_cut_short() {
+    let limit = |settings: &mut shild::config::Settings| settings.throttle.max_failures = 3;
+    let app = App::with(limit).await;
+    register(&app, "alice", PASSWORD).await.expect(201);
+    for _ in 0..3 {
+        sign_in(&app, "alice", "wrong").await.expect(400);
+        app.advance(86_400);
+    }
+    *app.next_fault.lock().unwrap() = Some(Fault::Hang("put_failures"));
+    let mut rounds = shild::Rounds::default();
+    assert!(app.shild.step(&mut rounds).now_or_never().is_none());
+    app.shild.step(&mut rounds).await;
+    let app = app.restart(limit).await;
+    sign_in(&app, "alice", PASSWORD).await.expect(400);
 }
 
 // T13: names that differ only before mapping are one account

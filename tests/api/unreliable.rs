@@ -1,7 +1,8 @@
-//! A store that can be cut off: then it neither reads nor writes, as when its disk or its server is gone.
+//! A store that can be cut off: then it neither reads nor writes, as when its disk or its server is gone. And one call of it
+//! can go wrong in other ways.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use shild::audit::{AuditEvent, AuditFilter};
@@ -19,12 +20,45 @@ use shild::user::{EventId, SessionId, UserId, UserRecord, Username};
 pub(crate) struct Unreliable {
     store: Arc<MemoryStore>,
     outage: Arc<AtomicBool>,
+    next: Arc<Mutex<Option<Fault>>>,
+}
+
+/// What becomes of the next call of this name.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It finds that the record is damaged.
+    Damage(&'static str),
+    /// It never ends.
+    Hang(&'static str),
 }
 
 impl Unreliable {
-    /// The store, for as long as `outage` is false.
-    pub(crate) const fn over(store: Arc<MemoryStore>, outage: Arc<AtomicBool>) -> Self {
-        Self { store, outage }
+    /// The store, for as long as `outage` is false, but for the `next` call that there is a fault for.
+    pub(crate) const fn over(
+        store: Arc<MemoryStore>,
+        outage: Arc<AtomicBool>,
+        next: Arc<Mutex<Option<Fault>>>,
+    ) -> Self {
+        Self { store, outage, next }
+    }
+
+    async fn strike(&self, name: &str) -> Result<(), StoreError> {
+        if self.outage.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("it has been cut off".to_owned()));
+        }
+        let fault = self
+            .next
+            .lock()
+            .unwrap()
+            .take_if(|(Fault::Damage(of) | Fault::Hang(of))| *of == name);
+        match fault {
+            Some(Fault::Damage(_)) => Err(StoreError::Corrupt {
+                record: name.to_owned(),
+                detail: "as the test has it".to_owned(),
+            }),
+            Some(Fault::Hang(_)) => std::future::pending().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -33,9 +67,7 @@ macro_rules! while_it_lasts {
         $(#[async_trait]
         impl $part for Unreliable {
             $(async fn $name(&self, $($given: $kind),*) -> Result<$gives, StoreError> {
-                if self.outage.load(Ordering::SeqCst) {
-                    return Err(StoreError::Unavailable("it has been cut off".to_owned()));
-                }
+                self.strike(stringify!($name)).await?;
                 $part::$name(&*self.store, $($given),*).await
             })*
         })*
