@@ -11,9 +11,11 @@ mod gate;
 mod head;
 mod pulse;
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
@@ -33,6 +35,13 @@ use crate::http::headers::Usual;
 /// Connections that wait to be taken. Of a burst that is larger the system drops what is left, and some of those clients are never
 /// told.
 const BACKLOG: u32 = 4096;
+
+/// How much of an answer, in bytes, the system keeps for a client that takes its time: it would keep megabytes, and call the
+/// connection ready for more only once a third of that has been taken.
+const UNSENT: u32 = 64 * 1024;
+
+/// At the end, how long a connection is kept open for what its client still sends.
+const LEAVE: Duration = Duration::from_millis(500);
 
 /// How long accepting rests after an error that is not about one connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -77,6 +86,8 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // As everywhere: the port of a process that has just ended is free. On Windows it would be anybody's.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
+    // Those that are accepted have it from here.
+    socket.set_send_buffer_size(UNSENT)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -100,8 +111,9 @@ pub async fn serve(
     let grace = Duration::from_secs(u64::from(config.grace) + u64::from(config.mercy));
     let shutdown = site.client.rocket().shutdown();
     let (open, mut closed) = mpsc::channel::<()>(1);
+    let site = Arc::new(site);
     let server = Server {
-        site: Arc::new(site),
+        site: Arc::clone(&site),
         patience,
         shutdown: shutdown.clone(),
         _open: open,
@@ -110,6 +122,7 @@ pub async fn serve(
         () = server.accept(listener, connections) => {}
         () = told_to_end => {}
     }
+    site.ending.store(true, Ordering::Relaxed);
     shutdown.notify();
     drop(server);
     Ok(tokio::time::timeout(grace, closed.recv()).await.is_ok())
@@ -119,6 +132,8 @@ pub async fn serve(
 struct Site {
     client: Client,
     usual: Usual,
+    /// Whether each answer is the last on its connection.
+    ending: AtomicBool,
 }
 
 impl Site {
@@ -133,6 +148,7 @@ impl Site {
         Ok(Self {
             client: Client::untracked(rocket.configure(silent)).await?,
             usual: Usual::with(server),
+            ending: AtomicBool::new(false),
         })
     }
 }
@@ -179,8 +195,10 @@ impl Server {
         let pulse = Arc::new(Pulse::new());
         let mut gate = Gate::new(stream, Arc::clone(&pulse));
         let first = tokio::select! {
+            biased;
             first = gate.first_request(self.patience) => first,
-            () = &mut self.shutdown => return,
+            // What has a head is under way.
+            () = &mut self.shutdown => gate.rest_of_first(self.patience).await,
         };
         if first != First::Nothing {
             // On the heap, so that those that never get here do without.
@@ -203,27 +221,37 @@ impl Server {
                 request,
             )
         });
-        let mut connection = pin!(
-            Http::new()
-                .http1_only(true)
-                .max_buf_size(head::MAX_LEN)
-                // Whoever has said all that it has to say gets its answer; and hyper looks for no end while it waits for one,
-                // for which it would take 8 KiB more.
-                .http1_half_close(true)
-                .serve_connection(gate, service)
-        );
+        let mut connection = Http::new()
+            .http1_only(true)
+            .max_buf_size(head::MAX_LEN)
+            // Whoever has said all that it has to say gets its answer; and hyper looks for no end while it waits for one,
+            // for which it would take 8 KiB more.
+            .http1_half_close(true)
+            .serve_connection(gate, service);
         let mut too_long = pin!(pulse.outlasts(patience));
         let mut ending = false;
         loop {
             tokio::select! {
                 // Both ends of it are the client's: an error is no news to anybody.
-                _ = &mut connection => return,
+                _ = poll_fn(|context| connection.poll_without_shutdown(context)) => break,
                 () = &mut too_long => return,
                 () = &mut self.shutdown, if !ending => {
                     ending = true;
-                    connection.as_mut().graceful_shutdown();
+                    Pin::new(&mut connection).graceful_shutdown();
                 }
             }
+        }
+        let gate = connection.into_parts().io;
+        let ends = async {
+            if !ending {
+                self.shutdown.await;
+            }
+            tokio::time::sleep(LEAVE).await;
+        };
+        tokio::select! {
+            () = gate.leave() => {}
+            () = tokio::time::sleep(patience.request) => {}
+            () = ends => {}
         }
     }
 }

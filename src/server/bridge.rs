@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::str::FromStr as _;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -90,15 +91,18 @@ pub(super) fn answer(
 ) -> Answering {
     let (sender, head) = oneshot::channel();
     let work = async move {
-        let _busy = busy;
+        let busy = busy;
         let headers = request.headers();
         // Who has asked whether to send the body sends none once there is an answer.
         let asks = headers.contains_key(EXPECT);
         let ends = late || headers.contains_key(TRANSFER_ENCODING) || Refusal::behind(&request).is_some();
         let (request, id, mut body) = to_rocket(&site.client, peer, late, request);
         let response = request.dispatch().await;
-        let ends = ends || !body.is_read() && (asks || !body.take_rest().await);
-        send(response, &site.usual, id, ends, patience, sender).await;
+        let unread = !body.is_read() && (asks || !body.take_rest().await);
+        let ends = ends || unread || site.ending.load(Ordering::Relaxed);
+        if !send(response, &site.usual, id, ends, patience, sender).await {
+            busy.cut();
+        }
     };
     Answering {
         work: Some(Box::pin(work)),
@@ -192,7 +196,7 @@ fn read(request: &Request) -> Result<(Method, Origin<'static>), Error> {
     Ok((method, uri))
 }
 
-/// Hands over the answer: its head through `head`, and what is long of its body as the client takes it.
+/// Hands over the answer: its head through `head`, and what is long of its body as the client takes it; whether it did in time.
 async fn send(
     mut answer: LocalResponse<'_>,
     usual: &Usual,
@@ -200,9 +204,10 @@ async fn send(
     ends: bool,
     patience: Duration,
     head: oneshot::Sender<Response<Body>>,
-) {
+) -> bool {
     let Ok(fields) = usual.and(answer.headers().iter(), id) else {
-        return tracing::error!("an answer has a header that cannot be sent");
+        tracing::error!("an answer has a header that cannot be sent");
+        return true;
     };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::from_u16(answer.status().code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -217,7 +222,7 @@ async fn send(
         Some(len) if len <= AT_ONCE => {
             let mut all = Vec::with_capacity(len);
             if answer.read_to_end(&mut all).await.is_err() {
-                return;
+                return true;
             }
             if all.len() < len {
                 // The answer to HEAD.
@@ -235,25 +240,34 @@ async fn send(
             Some(sender)
         }
     };
-    if head.send(response).is_ok()
-        && let Some(sender) = rest
-    {
-        stream(answer, sender, patience).await;
+    // Who has left wants none.
+    let sent = head.send(response).is_ok();
+    match rest {
+        Some(sender) if sent => stream(answer, sender, patience).await,
+        _ => true,
     }
 }
 
-/// Sends a long body a piece at a time. A client that does not take the next one in time is cut off.
-async fn stream(mut answer: LocalResponse<'_>, mut body: Sender, patience: Duration) {
+/// Sends a long body a piece at a time; whether the client took each in time. One that does not is cut off.
+async fn stream(mut answer: LocalResponse<'_>, mut body: Sender, patience: Duration) -> bool {
     loop {
         let room = future::poll_fn(|context| body.poll_ready(context));
-        if !matches!(tokio::time::timeout(patience, room).await, Ok(Ok(()))) {
-            return body.abort();
-        }
+        let Ok(room) = tokio::time::timeout(patience, room).await else {
+            body.abort();
+            return false;
+        };
         let mut piece = Vec::with_capacity(PIECE);
-        match answer.read_buf(&mut piece).await {
-            Ok(0) => return,
+        let read = match room {
+            Ok(()) => answer.read_buf(&mut piece).await,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        match read {
+            Ok(0) => return true,
             Ok(_) if body.try_send_data(piece.into()).is_ok() => {}
-            _ => return body.abort(),
+            _ => {
+                body.abort();
+                return true;
+            }
         }
     }
 }

@@ -69,18 +69,24 @@ refusals! {
     TooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is longer than 16 KiB, or has more than 64 header fields.";
 }
 
-/// The method of a request that stands for one that was refused. No route has it, so whoever sends it is refused as well.
-const METHOD: &str = "REFUSED";
+/// Where a request leads that stands for one that was refused. No route is there, so whoever asks for it is refused as well.
+const REFUSED: &str = "/-refused-/";
 
 impl Refusal {
     /// A head that hyper can read, in place of the one that was refused.
-    pub(super) fn in_place(self) -> Vec<u8> {
-        format!("{METHOD} /{} HTTP/1.1\r\nConnection: close\r\n\r\n", self as usize).into_bytes()
+    pub(super) fn in_place(self, is_head: bool) -> Vec<u8> {
+        // Which hyper answers without a body.
+        let method = if is_head { "HEAD" } else { "GET" };
+        format!(
+            "{method} {REFUSED}{} HTTP/1.1\r\nConnection: close\r\n\r\n",
+            self as usize
+        )
+        .into_bytes()
     }
 
     /// The refusal that a request stands for.
     pub(super) fn behind(request: &hyper::Request<hyper::Body>) -> Option<Self> {
-        let number = (request.method().as_str() == METHOD).then(|| request.uri().path().strip_prefix('/'))??;
+        let number = request.uri().path().strip_prefix(REFUSED)?;
         Self::ALL.get(number.parse::<usize>().ok()?).copied()
     }
 }
@@ -106,8 +112,13 @@ fn check(request: &httparse::Request<'_, '_>, head: &[u8]) -> Result<Body, Refus
     if memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r') {
         return Err(Refusal::Malformed);
     }
-    if request.path.is_some_and(|path| path.len() > MAX_TARGET) {
+    let target = request.path.unwrap_or_default();
+    if target.len() > MAX_TARGET {
         return Err(Refusal::Target);
+    }
+    // A fragment has no place there, and hyper would cut it off.
+    if target.contains('#') || target.parse::<hyper::Uri>().is_err() {
+        return Err(Refusal::Malformed);
     }
     let one = |name: &str, refusal| {
         let mut values = request
@@ -120,7 +131,7 @@ fn check(request: &httparse::Request<'_, '_>, head: &[u8]) -> Result<Body, Refus
         }
     };
     let is_1_1 = request.version == Some(1);
-    let named = request.path.and_then(authority_of);
+    let named = authority_of(target)?;
     match one("Host", Refusal::Host)? {
         Some(host) if is_host(host) && named.is_none_or(|named| named.eq_ignore_ascii_case(host)) => {}
         None if !is_1_1 => {}
@@ -144,14 +155,17 @@ fn check(request: &httparse::Request<'_, '_>, head: &[u8]) -> Result<Body, Refus
     }
 }
 
-/// The host and the port in a target that is a whole URL (RFC 9112 §3.2.2).
-fn authority_of(target: &str) -> Option<&[u8]> {
-    let (scheme, rest) = target.split_once("://")?;
-    // Else it stands in a path.
-    scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()).then(|| {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        &rest.as_bytes()[..end]
-    })
+/// The host and the port in a target that is a whole URL (RFC 9112 §3.2.2); one that is neither that nor a path is refused.
+fn authority_of(target: &str) -> Result<Option<&[u8]>, Refusal> {
+    if target.starts_with('/') {
+        return Ok(None);
+    }
+    let (scheme, rest) = target.split_once("://").ok_or(Refusal::Malformed)?;
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err(Refusal::Malformed);
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    Ok(Some(&rest.as_bytes()[..end]))
 }
 
 /// Whether this is a host, by name or address, perhaps with a port; or nothing, for a target that has none (RFC 3986 §3.2.2, §3.2.3;
@@ -296,9 +310,9 @@ mod tests {
     #[test]
     fn a_refusal_is_found_behind_what_stands_in_its_place() {
         for refusal in Refusal::ALL {
-            let text = String::from_utf8(refusal.in_place()).unwrap();
-            let path = text.split(' ').nth(1).unwrap();
-            let request = hyper::Request::builder().method(METHOD).uri(path);
+            let text = String::from_utf8(refusal.in_place(true)).unwrap();
+            let path = text.strip_prefix("HEAD ").unwrap().split(' ').next().unwrap();
+            let request = hyper::Request::builder().uri(path);
             assert_eq!(
                 Refusal::behind(&request.body(hyper::Body::empty()).unwrap()),
                 Some(*refusal)

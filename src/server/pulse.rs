@@ -17,6 +17,8 @@ struct State {
     begun: bool,
     /// Since when the client is waited for.
     since: Instant,
+    /// Whether it has kept an answer waiting for too long.
+    cut: bool,
 }
 
 impl Pulse {
@@ -25,6 +27,7 @@ impl Pulse {
             answering: 0,
             begun: false,
             since: Instant::now(),
+            cut: false,
         }))
     }
 
@@ -70,6 +73,9 @@ impl Pulse {
     /// When the connection is to be cut if nothing happens until then.
     pub(super) fn deadline(&self, patience: Patience) -> Instant {
         let state = self.state();
+        if state.cut {
+            return state.since;
+        }
         if state.answering > 0 {
             return Instant::now() + patience.request.min(patience.idle);
         }
@@ -79,6 +85,13 @@ impl Pulse {
 
 /// That a request is being answered.
 pub(super) struct Busy(Arc<Pulse>);
+
+impl Busy {
+    /// The client does not take the answer.
+    pub(super) fn cut(self) {
+        self.0.state().cut = true;
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -122,5 +135,8 @@ mod tests {
         assert!(pulse.deadline(PATIENCE) > first);
         drop(busy);
         assert_eq!(left(), 10, "the next head has begun");
+        pulse.ended();
+        pulse.busy().cut();
+        assert!(pulse.deadline(PATIENCE) <= Instant::now(), "it did not take its answer");
     }
 }

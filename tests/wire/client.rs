@@ -70,6 +70,11 @@ impl Wire {
         std::iter::from_fn(|| self.answer(true)).collect()
     }
 
+    /// How many bytes a single read of at most `most` gives; none at the end.
+    pub(crate) fn read_some(&mut self, most: usize) -> usize {
+        self.0.get_mut().read(&mut vec![0; most]).unwrap_or(0)
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) fn end(&self) {
         self.0.get_ref().shutdown(Shutdown::Write).expect("it is open");
@@ -78,6 +83,11 @@ impl Wire {
     pub(crate) fn send(&mut self, sent: impl AsRef<[u8]>) {
         // The server may have refused before it has read all.
         let _ = self.0.get_mut().write_all(sent.as_ref());
+    }
+
+    /// Sends this, and says whether the connection took it.
+    pub(crate) fn takes(&mut self, sent: &[u8]) -> bool {
+        self.0.get_mut().write_all(sent).is_ok()
     }
 
     /// The next answer; `None` when the connection is closed. One that is closed with something unread is reset.
