@@ -84,7 +84,7 @@ kinds! {
     KeysRotated = "keys_rotated",
     /// A signing key was retired at once.
     KeyRetired = "key_retired",
-    /// Users were imported.
+    /// An import of users began, or has ended.
     Imported = "imported",
     /// The data was exported.
     Exported = "exported",

@@ -88,6 +88,14 @@ impl Shild {
             tracing::warn!(cause = %error, "no thread can be had to read an import with");
             Error::busy("The server has no room for an import at this moment.")
         })?;
+        if !options.dry_run {
+            // However it ends, that it began is known.
+            let detail = format!("format {}: begun", options.format);
+            self.audit(AuditKind::Imported, actor.clone(), origin, |event| {
+                event.detail = Some(detail);
+            })
+            .await?;
+        }
         let mut report = ImportReport::new(options.dry_run);
         let mut apply = Apply::new(self, options.dry_run).await?;
         while let Some(batch) = batches.recv().await {
