@@ -124,3 +124,31 @@ fn who_reads_slowly_and_steadily_gets_all() {
     }
     server.stop();
 }
+
+// H9. Failed before: it was cut off only after the time for idle connections on top.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_does_not_take_its_answer_is_cut_off_long_before_an_idle_connection() {
+    let home = home();
+    let server = Server::start_with(
+        home.path(),
+        &[("SHILD_REQUEST_TIMEOUT", "1s"), ("SHILD_IDLE_TIMEOUT", "1h")],
+    );
+    let sockets = || {
+        let all = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("it runs");
+        let links = all.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links
+            .filter(|link| link.to_string_lossy().starts_with("socket:"))
+            .count()
+    };
+    let mut wire = Wire::to(&server);
+    assert_eq!(wire.ask(get("/healthz", "")).status, 200);
+    let with_it = sockets();
+    wire.send(get("/openapi.json", "").repeat(200));
+    let start = Instant::now();
+    while sockets() >= with_it {
+        assert!(start.elapsed() < Duration::from_secs(10), "it is still there");
+        thread::sleep(Duration::from_millis(50));
+    }
+    server.stop();
+}
