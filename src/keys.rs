@@ -8,7 +8,7 @@ use crate::clock::{Clock, Random, SystemClock, SystemRandom, Timestamp};
 use crate::config::Settings;
 use crate::error::{Error, Problem};
 use crate::origin::Origin;
-use crate::shild::{Shild, StartError, new_master_key, on_disk, open_store};
+use crate::shild::{Shild, StartError, find_store, new_master_key, open_store};
 use crate::store::{Store, StoreError};
 use crate::token::MAX_SKEW;
 use crate::token::keyring::{KeyView, Keyring, KeyringRecord};
@@ -62,7 +62,7 @@ impl Keys {
 /// # Errors
 /// What stops it, and what to do about it.
 pub async fn reset_keys(settings: Settings) -> Result<(), StartError> {
-    on_disk(&settings)?;
+    find_store(&settings)?;
     let store = open_store(&settings).await?;
     let random = SystemRandom;
     // First the master key: if the second step is not reached, the next start says that the two do not fit.

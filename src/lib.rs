@@ -85,7 +85,7 @@ mod users;
 pub use background::Rounds;
 pub use keys::reset_keys;
 pub use origin::Origin;
-pub use shild::{Builder, Shild, StartError, verify_store};
+pub use shild::{Builder, Shild, StartError, find_store, verify_store};
 pub use snapshots::Manifest;
 pub use snapshots::restore::{RestoreError, Restored, restore};
 pub use stage::{Stage, openapi, stage};

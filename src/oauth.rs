@@ -165,6 +165,14 @@ impl From<StoreError> for OAuthError {
     }
 }
 
+/// What a `client_id` is, in words.
+pub(crate) const CLIENT_ID_RULE: &str = "A client_id is at most 128 printable ASCII characters";
+
+/// Whether this can name a client: RFC 6749 Appendix A.1, `*VSCHAR`; the length is an own choice.
+pub(crate) fn is_client_id(text: &str) -> bool {
+    text.len() <= 128 && text.bytes().all(|byte| matches!(byte, 0x20..=0x7E))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

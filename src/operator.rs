@@ -59,7 +59,7 @@ impl OperatorSecret {
         Ok(())
     }
 
-    /// Removes what a killed server has left behind. Only for whoever has the store of this data directory open.
+    /// Removes what a killed server has left behind. Only for whoever has this data directory locked.
     pub(crate) fn remove_stale(data_dir: &Path) {
         drop(fs::remove_file(Credentials::path(data_dir)));
     }

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+/// The most characters that are kept of a `User-Agent`.
+pub(crate) const MAX_USER_AGENT: usize = 256;
+
 /// Where a request came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {

@@ -201,10 +201,12 @@ impl Shild {
     }
 
     fn standing(&self, session: &SessionRecord, generation: u32) -> Standing {
-        let window_ends = session.rotated_at.after(self.settings.refresh_retry_window.duration());
+        let window = self.settings.refresh_retry_window.duration();
+        // A clock that was ahead makes it no longer.
+        let in_window = self.now() < session.rotated_at.after(window) && session.rotated_at < self.now().after(window);
         if generation >= session.generation {
             Standing::Current
-        } else if generation.checked_add(1) == Some(session.generation) && self.now() < window_ends {
+        } else if generation.checked_add(1) == Some(session.generation) && in_window {
             Standing::Retry
         } else {
             Standing::Used

@@ -295,10 +295,7 @@ async fn open_on_disk<S: Store>(
         cache_capacity: settings.cache_capacity.bytes(),
     };
     match tokio::task::spawn_blocking(move || open(&dir, options)).await {
-        Ok(Ok(store)) => {
-            OperatorSecret::remove_stale(&settings.data_dir);
-            Ok(Arc::new(store))
-        }
+        Ok(Ok(store)) => Ok(Arc::new(store)),
         Ok(Err(error)) => Err(StartError::Store(error.to_string())),
         Err(_) => Err(StartError::Store("the store's opening was interrupted".to_owned())),
     }
@@ -309,7 +306,7 @@ async fn open_on_disk<S: Store>(
 /// # Errors
 /// If the store cannot be opened or walked.
 pub async fn verify_store(settings: &Settings, progress: Progress) -> Result<Verification, StartError> {
-    on_disk(settings)?;
+    find_store(settings)?;
     let store = match settings.store {
         StoreKind::Memory => open_store(settings).await,
         StoreKind::Sled => open_on_disk(settings, SledStore::open_to_look).await,
@@ -321,9 +318,26 @@ pub async fn verify_store(settings: &Settings, progress: Progress) -> Result<Ver
     Ok(found?)
 }
 
+/// Makes sure that there is a store for these settings, or what is left of one: to open one where none is makes it.
+///
+/// # Errors
+/// If there is none.
+pub fn find_store(settings: &Settings) -> Result<(), StartError> {
+    on_disk(settings)?;
+    let dir = &settings.data_dir;
+    let left = ["sled", "redb", "mark", "master.key"];
+    if left.iter().any(|name| dir.join(name).exists()) {
+        return Ok(());
+    }
+    Err(StartError::Store(format!(
+        "there is no store in {}; `shild serve`, `shild user add` and `shild import` make one",
+        dir.display()
+    )))
+}
+
 /// # Errors
 /// If the store is in memory, and so nowhere but in the server.
-pub(crate) fn on_disk(settings: &Settings) -> Result<(), StartError> {
+fn on_disk(settings: &Settings) -> Result<(), StartError> {
     if settings.store == StoreKind::Memory {
         let reason = "store = \"memory\": there is nothing on disk, and no server is running";
         return Err(StartError::Setting(reason.to_owned()));

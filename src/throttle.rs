@@ -202,15 +202,20 @@ impl Shild {
                 event.user_id = Some(user);
             });
             // As for a failed sign-in, it does not change the answer: it would tell that there is such a user.
-            if let Err(error) = locked.await {
+            // One transaction, and no longer for it: whatever becomes of the process, the lock holds.
+            let (locked, kept) = tokio::join!(locked, self.flush_failures_of(user));
+            if let Err(error) = locked {
                 tracing::warn!(cause = %error, "a lock could not be written to the audit log");
+            }
+            if let Err(error) = kept {
+                tracing::warn!(cause = %error, "a lock could not be stored yet");
             }
         }
         Ok(!held)
     }
 
     /// Lifts the delay and the lock of an account (requirement D4).
-    pub(crate) fn clear_failures(&self, user: UserId) {
+    pub(crate) async fn lift(&self, user: UserId) {
         lock(&self.throttle.counts).insert(
             user,
             Count {
@@ -218,6 +223,25 @@ impl Shild {
                 dirty: true,
             },
         );
+        if let Err(error) = self.flush_failures_of(user).await {
+            tracing::warn!(cause = %error, "that a lock was lifted could not be stored yet");
+        }
+    }
+
+    async fn flush_failures_of(&self, user: UserId) -> Result<(), StoreError> {
+        let failures = self.throttle.known(user).flatten();
+        self.put_failures(&[(user, failures)]).await
+    }
+
+    async fn put_failures(&self, batch: &[(UserId, Option<Failures>)]) -> Result<(), StoreError> {
+        self.store.put_failures(batch).await?;
+        let mut counts = lock(&self.throttle.counts);
+        for (user, written) in batch {
+            if let Some(count) = counts.get_mut(user) {
+                count.dirty = count.failures != *written;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the counts that changed to the store, and forgets those that are there if there are many.
@@ -231,13 +255,7 @@ impl Shild {
             dirty.map(|(user, count)| (*user, count.failures)).collect()
         };
         for batch in changed.chunks(1000) {
-            self.store.put_failures(batch).await?;
-            let mut counts = lock(&self.throttle.counts);
-            for (user, written) in batch {
-                if let Some(count) = counts.get_mut(user) {
-                    count.dirty = count.failures != *written;
-                }
-            }
+            self.put_failures(batch).await?;
         }
         let mut counts = lock(&self.throttle.counts);
         if counts.len() > MAX_CLEAN_COUNTS {

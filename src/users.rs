@@ -314,7 +314,7 @@ impl Shild {
                 error
             }
         })?;
-        self.clear_failures(user.id);
+        self.lift(user.id).await;
         Ok(())
     }
 

@@ -36,6 +36,8 @@ fn a_wrong_command_line_exits_with_2_and_one_line() {
         (&["--store", "redis"], "invalid value 'redis' for '--store <STORE>'"),
         (&["--port", "1", "openapi"], "belong to serve"),
         (&["key", "retire"], "required arguments were not provided: <KID>"),
+        // Failed before: it ended all of them.
+        (&["session", "end", "juliet", ""], "invalid value '' for '[SESSION_ID]'"),
         (&["completions", "tcsh"], "invalid value 'tcsh'"),
     ] {
         let (code, out, err) = run(args, &[]);
@@ -233,4 +235,34 @@ fn healthcheck_exits_with_0_if_the_server_is_well_and_with_1_if_not() {
         err.starts_with(&format!("shild: http://127.0.0.1:{closed}/healthz does not answer: ")),
         "{err}"
     );
+}
+
+// Failed before: each made a store and found it empty, and an export took the place of the last good one.
+#[test]
+fn where_there_is_no_store_nothing_but_what_fills_one_makes_it() {
+    for args in [
+        &["user", "list"][..],
+        &["user", "show", "juliet"],
+        &["user", "delete", "juliet", "--yes"],
+        &["session", "list", "juliet"],
+        &["key", "list"],
+        &["key", "reset"],
+        &["audit"],
+        &["export", "kept.ndjson"],
+        &["export", "-"],
+        &["verify"],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = dir.path().join("kept.ndjson");
+        std::fs::write(&kept, "the last good one").unwrap();
+        let output = shild(&dir, args, &[]);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {err}");
+        assert!(err.contains("there is no store in data; "), "{args:?}: {err}");
+        assert!(
+            output.stdout.is_empty() && !dir.path().join("data").exists(),
+            "{args:?}"
+        );
+        assert_eq!(std::fs::read(&kept).unwrap(), b"the last good one");
+    }
 }

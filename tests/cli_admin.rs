@@ -111,7 +111,6 @@ fn without_chance(text: &str) -> String {
 fn transcript(home: &Path) -> String {
     let mut text = String::new();
     for line in [
-        "user list --json",
         "user add root --scope user --scope admin --password-stdin",
         "user add Juliet --password-stdin --json",
         "user add juliet --password-stdin",
@@ -478,6 +477,7 @@ fn a_wrong_use_says_what_is_wrong_and_does_nothing() {
     }
     assert!(!path.join("data").exists());
     // The store has no such thing.
+    good(path, "user add root --password-stdin");
     for (line, words) in [
         ("user show juliet", "there is no user named juliet"),
         ("user show a/b", "a/b"),

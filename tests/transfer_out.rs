@@ -83,10 +83,7 @@ async fn fill(store: &dyn Store) {
             .await
             .unwrap();
     }
-    for (client_id, ip) in [
-        (None, None),
-        (Some("a \"client\"\u{2028}"), Some([192, 0, 2, 1].into())),
-    ] {
+    for (client_id, ip) in [(None, None), (Some("a \"client\""), Some([192, 0, 2, 1].into()))] {
         let session = SessionRecord {
             user_id: rich.id,
             id: SessionId::from_bytes([if ip.is_some() { 1 } else { 2 }; 16]),
@@ -94,7 +91,7 @@ async fn fill(store: &dyn Store) {
             epoch: MAX_COUNT,
             generation: 3,
             client_id: client_id.map(str::to_owned),
-            user_agent: client_id.map(|_| "agent/1 (\\)".to_owned()),
+            user_agent: client_id.map(|_| "agent/1 (\\)\u{2028}".to_owned()),
             ip,
             scopes: Scopes::registered(),
             created_at: at(1),
@@ -215,7 +212,7 @@ fn an_import_from_sled_to_memory_to_sled_leaves_every_byte_and_a_second_one_too(
         let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let second: Arc<dyn Store> = Arc::new(sled(dirs[1].path()));
         for store in [&memory, &second] {
-            // With the audit log, to which each import adds an entry of its own.
+            // With the audit log, to which each import adds two entries of its own.
             let everything = export(&first, EVERYTHING).await;
             let shild = over(store).await;
             let report = import(&shild, &everything).await;
@@ -234,7 +231,7 @@ fn an_import_from_sled_to_memory_to_sled_leaves_every_byte_and_a_second_one_too(
             );
             assert!(export(&**store, USERS_AND_SESSIONS).await == original, "other bytes");
             let events = store.list_events(&AuditFilter::default(), None, 10).await.unwrap();
-            assert_eq!(events.len(), 4 + 2);
+            assert_eq!(events.len(), 4 + 2 * 2);
             assert_eq!(store.verify(Arc::new(|_, _| {})).await.unwrap().findings, []);
         }
 
@@ -619,6 +616,7 @@ fn the_schema_is_printed_and_a_file_is_asked_for() {
     for args in [&["export"][..], &["export", "--schema", "file"]] {
         assert_eq!(run(&dir, args).0, Some(2), "{args:?}");
     }
+    assert_eq!(run(&dir, &["import", "-"]).0, Some(0));
     let (code, _, err) = run(&dir, &["export", "no/such/dir/file"]);
     assert_eq!(code, Some(1));
     assert!(err.starts_with("shild: no/such/dir/file cannot be written: "), "{err}");

@@ -11,7 +11,7 @@ use shild::audit::Actor;
 use shild::config::{Settings, Sources, StoreKind, rocket_figment};
 use shild::operator::Credentials;
 use shild::transfer::import::{ImportOptions, ImportReport};
-use shild::{Origin, Shild, log};
+use shild::{Origin, Shild, StartError, find_store, log};
 use tokio::io::AsyncReadExt as _;
 use tokio::runtime::Runtime;
 use ureq::SendBody;
@@ -45,8 +45,17 @@ pub(super) struct Store {
 }
 
 impl Door {
-    /// The server on the data directory in force, if one runs; else the store.
+    /// The server on the data directory in force, if one runs; else the store that is there.
     pub(super) fn open(sources: &Sources) -> Result<Self, Failure> {
+        Self::enter(sources, find_store)
+    }
+
+    /// The same; where there is no store, one is made.
+    pub(super) fn open_or_make(sources: &Sources) -> Result<Self, Failure> {
+        Self::enter(sources, |_| Ok(()))
+    }
+
+    fn enter(sources: &Sources, check: impl FnOnce(&Settings) -> Result<(), StartError>) -> Result<Self, Failure> {
         let settings = Settings::load(sources)?;
         // Before Rocket installs a logger of its own.
         let log = log::init(settings.log, log::Level::Warn)?;
@@ -58,6 +67,7 @@ impl Door {
                         use its HTTP routes, or store = \"sled\"";
             return Err(text.into());
         }
+        check(&settings)?;
         let figment = rocket_figment(sources)?;
         let runtime = runtime()?;
         let (shild, client) = runtime.block_on(async {

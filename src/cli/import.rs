@@ -77,7 +77,7 @@ pub(super) fn run(sources: &Sources, args: &ImportArgs) -> Result<(), Failure> {
         dry_run: args.dry_run,
         admins: args.admins,
     };
-    let door = Door::open(sources)?;
+    let door = Door::open_or_make(sources)?;
     let bar = input.bar.clone();
     let done = door.import(Box::new(input), options);
     bar.finish_and_clear();
@@ -85,10 +85,11 @@ pub(super) fn run(sources: &Sources, args: &ImportArgs) -> Result<(), Failure> {
     let report = done?;
     closed?;
     show(&report, args.json)?;
-    match report.refused {
-        0 => Ok(()),
-        1 => Err("1 was refused; all others went in".into()),
-        n => Err(format!("{n} were refused; all others went in").into()),
+    match (report.refused, report.dry_run) {
+        (0, _) => Ok(()),
+        (n, true) => Err(format!("{n} would be refused").into()),
+        (1, false) => Err("1 was refused".into()),
+        (n, false) => Err(format!("{n} were refused").into()),
     }
 }
 

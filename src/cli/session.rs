@@ -2,9 +2,10 @@
 
 use clap::Subcommand;
 use shild::config::Sources;
+use shild::user::SessionId;
 
 use super::Failure;
-use super::door::{Door, encode};
+use super::door::Door;
 use super::table::{Columns, show};
 use super::user::{find, path_of};
 
@@ -34,7 +35,7 @@ pub(super) enum Verb {
         /// The user's name.
         name: String,
         /// Only this one.
-        session_id: Option<String>,
+        session_id: Option<SessionId>,
     },
 }
 
@@ -56,7 +57,7 @@ pub(super) fn run(sources: &Sources, verb: &Verb) -> Result<(), Failure> {
             let all = format!("{}/sessions", path_of(&find(&door, name)?));
             let path = session_id
                 .as_ref()
-                .map_or_else(|| all.clone(), |id| format!("{all}/{}", encode(id)));
+                .map_or_else(|| all.clone(), |id| format!("{all}/{id}"));
             door.delete(&path)?;
             door.close()
         }

@@ -97,7 +97,11 @@ pub(super) fn run(sources: &Sources, verb: Verb) -> Result<(), Failure> {
             if !scopes.is_empty() {
                 body["scopes"] = json!(scopes);
             }
-            through(sources, |door| door.post("/users", Some(&body)), json)
+            ask(
+                Door::open_or_make(sources)?,
+                |door| door.post("/users", Some(&body)),
+                json,
+            )
         }
         Verb::List { prefix, json } => {
             let path = prefix.map_or_else(
@@ -113,7 +117,7 @@ pub(super) fn run(sources: &Sources, verb: Verb) -> Result<(), Failure> {
             door.close()?;
             show(users, COLUMNS, json)
         }
-        Verb::Show { name, json } => through(sources, |door| find(door, &name), json),
+        Verb::Show { name, json } => ask(Door::open(sources)?, |door| find(door, &name), json),
         Verb::Set {
             name,
             username,
@@ -129,7 +133,11 @@ pub(super) fn run(sources: &Sources, verb: Verb) -> Result<(), Failure> {
                 return Err(Usage("nothing to set: give --username, --scope or --disabled".to_owned()).into());
             }
             let change = Value::Object(change);
-            through(sources, |door| door.patch(&path_of(&find(door, &name)?), &change), json)
+            ask(
+                Door::open(sources)?,
+                |door| door.patch(&path_of(&find(door, &name)?), &change),
+                json,
+            )
         }
         Verb::Delete { name, yes } => {
             let door = Door::open(sources)?;
@@ -155,9 +163,8 @@ pub(super) fn run(sources: &Sources, verb: Verb) -> Result<(), Failure> {
     }
 }
 
-fn through(sources: &Sources, ask: impl FnOnce(&Door) -> Result<Value, Failure>, json: bool) -> Result<(), Failure> {
-    let door = Door::open(sources)?;
-    let user = ask(&door)?;
+fn ask(door: Door, what: impl FnOnce(&Door) -> Result<Value, Failure>, json: bool) -> Result<(), Failure> {
+    let user = what(&door)?;
     door.close()?;
     show_one(&user, json)
 }

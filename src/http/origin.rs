@@ -10,7 +10,7 @@ use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 
 use super::passing::{Passing, given, given_in_parts};
-use crate::origin::Origin;
+use crate::origin::{MAX_USER_AGENT, Origin};
 use crate::shild::Shild;
 
 /// The id of this request: the one it came with if that is 1–64 of `[A-Za-z0-9._-]`, else a new one
@@ -89,7 +89,7 @@ impl<'r> FromRequest<'r> for Origin {
         let user_agent = given_in_parts(request, "User-Agent").next();
         Outcome::Success(Self {
             ip: client_ip(request, shild),
-            user_agent: user_agent.map(|text| text.chars().filter(|c| !c.is_control()).take(256).collect()),
+            user_agent: user_agent.map(|text| text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()),
             request_id: Some(request_id(request, shild).to_owned()),
         })
     }

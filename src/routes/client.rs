@@ -10,10 +10,7 @@ use rocket_okapi::request::{OpenApiFromRequest, RequestHeaderInput};
 use crate::bearer::NOT_TEXT;
 use crate::http::form::decode;
 use crate::http::passing::given;
-use crate::oauth::OAuthError;
-
-/// The longest `client_id` [own].
-const MAX_CLIENT_ID: usize = 128;
+use crate::oauth::{CLIENT_ID_RULE, OAuthError, is_client_id};
 
 /// What the `Authorization` header says of the client, or what is wrong with it.
 pub(crate) struct BasicClient(Result<Option<String>, OAuthError>);
@@ -44,12 +41,10 @@ fn no_such_client() -> OAuthError {
     OAuthError::invalid_client("There are no confidential clients here: send no client secret")
 }
 
-/// RFC 6749 Appendix A.1: `*VSCHAR`.
+/// The client that a parameter names.
 pub(super) fn client_id(text: &str) -> Result<String, OAuthError> {
-    if text.len() > MAX_CLIENT_ID || !text.bytes().all(|b| matches!(b, 0x20..=0x7E)) {
-        return Err(OAuthError::invalid_request(
-            "A client_id is at most 128 printable ASCII characters",
-        ));
+    if !is_client_id(text) {
+        return Err(OAuthError::invalid_request(CLIENT_ID_RULE));
     }
     Ok(text.to_owned())
 }

@@ -181,9 +181,12 @@ fn read(request: &Request) -> Result<(Method, Origin<'static>), Error> {
         };
         return Err(Error::new(problem, refusal.detail()));
     }
-    // Rocket would pass over it; a proxy that keeps paths from the public need not.
-    if request.uri().path().contains("//") {
-        let detail = "A path here has no empty segment: one / between two names.";
+    // Rocket would pass over it; a proxy that keeps paths from the public need not. And whoever has left out the last name wants
+    // to delete one thing, and not all. To read, a slash at the end does no harm.
+    let path = request.uri().path();
+    let reads = matches!(request.method().as_str(), "GET" | "HEAD" | "OPTIONS");
+    if path.contains("//") || path.len() > 1 && path.ends_with('/') && !reads {
+        let detail = "A path here has no empty segment: one / between two names, and none at the end.";
         return Err(Error::new(Problem::NotFound, detail));
     }
     let bad = |detail| Error::new(Problem::BadRequest, detail);

@@ -36,6 +36,7 @@ use crate::audit::{Actor, AuditKind};
 use crate::error::{Error, Problem};
 use crate::origin::Origin;
 use crate::shild::Shild;
+use crate::user::Username;
 
 /// How many items are put into the store at once: as many as its writer takes into one transaction.
 const BATCH: usize = 512;
@@ -73,7 +74,11 @@ impl Shild {
     ) -> Result<ImportReport, Error> {
         let reader = Reader {
             options,
-            max_username: self.settings.username.max_length,
+            max_username: match options.format {
+                // Those of another shild, or of this one from before its setting was lowered.
+                Format::Shild => Username::MOST_LENGTH,
+                _ => self.settings.username.max_length,
+            },
             now: self.now(),
         };
         let (sender, mut batches) = mpsc::channel(2);

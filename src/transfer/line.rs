@@ -143,8 +143,10 @@ pub struct SessionLine {
     #[schemars(range(max = 2_147_483_647))]
     pub generation: u32,
     /// The client that it was opened by, if it said so.
+    #[schemars(length(max = 128), regex(pattern = r"^[\x20-\x7E]*$"))]
     pub client_id: Option<String>,
     /// The `User-Agent` that it was opened with.
+    #[schemars(length(max = 256))]
     pub user_agent: Option<String>,
     /// The address that it was opened from.
     pub ip: Option<IpAddr>,

@@ -268,6 +268,19 @@ async fn an_import_is_audited_when_it_begins_and_when_it_has_ended_and_a_dry_run
     assert_eq!(details().await, [ended, begun, begun]);
 }
 
+// Failed before: who could sign in, and was exported, was refused.
+#[rocket::async_test]
+async fn a_name_from_before_the_setting_was_lowered_comes_back_and_no_other() {
+    let app = App::new().await;
+    let admin = app.admin().await;
+    let name = "j".repeat(100);
+    let own = import(&admin, "", format!("{{\"username\":\"{name}\"}}")).await;
+    assert_eq!(counts(&own), (1, 0, 0), "{own:?}");
+    let table = format!("[{{\"email\":\"{name}k\",\"hashed_password\":\"x\"}}]");
+    let others = import(&admin, "?format=fastapi-users", table).await;
+    assert_eq!(counts(&others), (0, 0, 1), "{others:?}");
+}
+
 #[rocket::async_test]
 async fn a_wrong_parameter_is_refused_before_anything_is_read() {
     let app = App::new().await;

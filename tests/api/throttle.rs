@@ -162,13 +162,32 @@ async fn so_many_failures_lock_the_account_for_good_and_across_a_restart() {
     );
 }
 
+// D4, W9. Failed before: for a second, both were in memory only.
+#[rocket::async_test]
+async fn a_lock_and_its_end_outlast_a_crash_right_after_them() {
+    let limit = |settings: &mut shild::config::Settings| settings.throttle.max_failures = 3;
+    let app = App::with(limit).await;
+    register(&app, "alice", PASSWORD).await.expect(201);
+    for _ in 0..3 {
+        app.advance(86_400);
+        sign_in(&app, "alice", "wrong").await.expect(400);
+    }
+    let app = app.restart(limit).await;
+    app.advance(86_400);
+    sign_in(&app, "alice", PASSWORD).await.expect(400);
+    let token = start_reset(&app.admin().await, "alice").await;
+    reset(&app, &token, "a rose by any other 9").await.expect(204);
+    let app = app.restart(limit).await;
+    sign_in(&app, "alice", "a rose by any other 9").await.expect(200);
+}
+
 // D4. Failed before: the counts were taken for written once writing them had begun.
 #[rocket::async_test]
 async fn failures_outlast_a_write_that_was_cut_short() {
     let limit = |settings: &mut shild::config::Settings| settings.throttle.max_failures = 3;
     let app = App::with(limit).await;
     register(&app, "alice", PASSWORD).await.expect(201);
-    for _ in 0..3 {
+    for _ in 0..2 {
         sign_in(&app, "alice", "wrong").await.expect(400);
         app.advance(86_400);
     }
@@ -177,6 +196,9 @@ async fn failures_outlast_a_write_that_was_cut_short() {
     assert!(app.shild.step(&mut rounds).now_or_never().is_none());
     app.shild.step(&mut rounds).await;
     let app = app.restart(limit).await;
+    // The third.
+    sign_in(&app, "alice", "wrong").await.expect(400);
+    app.advance(86_400);
     sign_in(&app, "alice", PASSWORD).await.expect(400);
 }
 

@@ -212,3 +212,17 @@ async fn a_copied_store_rebuilds_no_token_without_the_master_key() {
         "the account is still there"
     );
 }
+
+// T15. Failed before: a used token was good until the clock had caught up.
+#[tokio::test]
+async fn a_clock_that_was_ahead_makes_no_used_token_good() {
+    let app = App::new().await;
+    app.register("juliet").await;
+    let now = shild::clock::Clock::now(&*app.clock);
+    app.clock.advance(Period::hours(1).duration());
+    let first = app.sign_in("juliet").await;
+    let second = app.refresh(&first.refresh).await.unwrap();
+    app.clock.set(now);
+    assert_eq!(app.refresh(&first.refresh).await, refused("invalid_grant"));
+    assert_eq!(app.me(&second.access).await, 401, "the session has ended");
+}

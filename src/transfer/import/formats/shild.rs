@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 use super::{Candidate, Item, Reader, password_hash, words};
 use crate::json;
+use crate::oauth::{CLIENT_ID_RULE, is_client_id};
+use crate::origin::MAX_USER_AGENT;
 use crate::password::PasswordHash;
 use crate::session::SessionRecord;
 use crate::transfer::line::{End, EventLine, FORMAT, Header, MAX_COUNT, MAX_VERSION, SessionLine, UserLine, VERSION};
@@ -56,6 +58,15 @@ fn read_session(line: SessionLine) -> Result<SessionRecord, String> {
     counter("/revision", line.revision, 1, MAX_COUNT)?;
     counter("/epoch", line.epoch, 0, MAX_COUNT)?;
     counter("/generation", line.generation, 0, MAX_COUNT)?;
+    if line.client_id.as_ref().is_some_and(|id| !is_client_id(id)) {
+        return Err(format!("/client_id: {CLIENT_ID_RULE}"));
+    }
+    let is_user_agent = |text: &String| text.chars().count() <= MAX_USER_AGENT && !text.contains(char::is_control);
+    if line.user_agent.as_ref().is_some_and(|text| !is_user_agent(text)) {
+        return Err(format!(
+            "/user_agent: at most {MAX_USER_AGENT} characters, none of them a control character"
+        ));
+    }
     Ok(line.into())
 }
 

@@ -104,6 +104,18 @@ fn counters_that_would_come_to_their_end_are_refused() {
         line
     };
     let most = u32::MAX / 2;
+    // Failed before: with such a client the session's tokens would be too long, and each refresh a 500.
+    for (name, value) in [
+        ("client_id", "x".repeat(129)),
+        ("client_id", "\u{e9}".to_owned()),
+        ("user_agent", "x".repeat(257)),
+        ("user_agent", "a\nb".to_owned()),
+    ] {
+        let mut line = session("generation", 0);
+        line[name] = json!(value);
+        let given = refused(Format::Shild, &line);
+        assert!(given.starts_with(&format!("/{name}: ")), "{given}");
+    }
     for line in [
         user("version", json!((1_u64 << 53) - 1)),
         user("session_epoch", json!(most)),
