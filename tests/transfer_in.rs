@@ -3,7 +3,11 @@
 mod server;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use server::{Server, run, shild};
 
@@ -51,6 +55,23 @@ fn users_are_taken_in_with_the_server_and_without() {
     server.stop();
 
     assert_eq!(import(home, &many, &[]), good(0, 2_000));
+}
+
+// Failed before: the server cut it off after the time that strangers have for each piece.
+#[test]
+fn a_program_that_takes_its_time_is_waited_for_with_the_server_as_without() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start_with(home.path(), &[("SHILD_REQUEST_TIMEOUT", "1s")]);
+    let mut slow = shild(home.path(), &["import", "-"]);
+    let mut slow = slow.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = slow.stdin.take().unwrap();
+    input.write_all(user("juliet").as_bytes()).unwrap();
+    thread::sleep(Duration::from_millis(1500));
+    input.write_all(user("romeo").as_bytes()).unwrap();
+    drop(input);
+    let done = slow.wait_with_output().unwrap();
+    assert_eq!(done.stdout, b"2 added, 0 skipped, 0 refused\n");
+    server.stop();
 }
 
 #[test]

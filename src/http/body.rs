@@ -87,6 +87,14 @@ impl<'r> Pieces<'r> {
         }
     }
 
+    /// The same, with pieces that may take as long as they want: for whoever is on this host, and may be waiting for another program.
+    pub(crate) fn unhurried(self) -> Self {
+        Self {
+            patience: Duration::MAX,
+            ..self
+        }
+    }
+
     fn is_late(&self) -> bool {
         matches!(&self.source, Source::Server(chunks) if chunks.is_late())
     }

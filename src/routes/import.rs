@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::answer::Shown;
 use super::query::{flag, once, refused};
+use crate::audit::Actor;
 use crate::error::Error;
 use crate::guard::Administrator;
 use crate::http::body::Pieces;
@@ -119,8 +120,12 @@ async fn import_data(
     let options = query.read()?;
     let (sender, receiver) = mpsc::channel(4);
     let input = BufReader::new(Received::new(receiver));
+    let pieces = match admin.actor {
+        Actor::Operator => body.0.unhurried(),
+        _ => body.0,
+    };
     let import = shild.import(input, options, admin.actor, &origin);
-    let ((), report) = tokio::join!(send(body.0, sender), import);
+    let ((), report) = tokio::join!(send(pieces, sender), import);
     Ok(Shown(report?))
 }
 
