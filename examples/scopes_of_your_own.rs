@@ -1,6 +1,6 @@
 //! A scope of the application's own: administrators give it to users, and a route asks for it.
 //!
-//! `cargo run --example scopes_of_your_own`, then on the same host `shild user add clerk --scope user --scope invoices`: the clerk
+//! On the same host `shild user add clerk --scope user --scope invoices`, then `cargo run --example scopes_of_your_own`: the clerk
 //! reads invoices, everybody else gets a 403 that names the scope. The test needs shild's feature `testing`; it runs with
 //! `cargo test --example scopes_of_your_own`.
 

@@ -9,7 +9,7 @@
 //!
 //! ```toml
 //! [dependencies]
-//! rocket = "0.5"
+//! rocket = { version = "0.5.1", default-features = false }
 //! shild = { path = "../shild" }
 //! ```
 //!

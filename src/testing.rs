@@ -5,7 +5,7 @@
 //!
 //! ```toml
 //! [dependencies]
-//! rocket = "0.5"
+//! rocket = { version = "0.5.1", default-features = false }
 //! shild = { path = "../shild" }
 //!
 //! [dev-dependencies]

@@ -452,7 +452,17 @@ fn a_wrong_setting_is_told_with_its_name_its_origin_its_value_and_what_is_allowe
              name your proxies in trusted_proxies instead; allowed: false"
                 .into(),
         ),
-        // Failed before: it was of no effect.
+        // Failed before: they were of no effect.
+        (
+            World::new("[default]\nregistration = 'closed'\n", &[]),
+            "registration (Rocket.toml): it stands in a table that shild does not read; allowed: in [default.shild]".into(),
+        ),
+        (
+            from_environment(&[("ROCKET_METRICS_TOKEN", "secret")]),
+            "metrics_token (environment variable ROCKET_METRICS_TOKEN): it stands in a table that shild does not read; \
+             allowed: in [default.shild]"
+                .into(),
+        ),
         (
             World::new("[default]\ntls = 'cert.pem'\n", &[]),
             "tls = \"cert.pem\" (Rocket.toml): this server speaks HTTP only; TLS is for the proxy in front of it; allowed: false"

@@ -64,7 +64,7 @@ fn reset(settings: Settings) -> Result<(), Failure> {
     let given = settings.master_key.is_some();
     runtime()?.block_on(reset_keys(settings))?;
     Ok(print(if given {
-        "the keys are new, and access tokens are void; refresh tokens are good until the setting master_key is changed\n"
+        "the keys are new, and access tokens are void; refresh tokens are good that were issued under the master key in the settings\n"
     } else {
         "the keys are new; everybody has to sign in again\n"
     })?)

@@ -155,7 +155,7 @@ pub(super) fn run(sources: &Sources, verb: Verb) -> Result<(), Failure> {
             let word = |member: &str| started[member].as_str().unwrap_or_default().to_owned();
             writeln!(
                 io::stderr(),
-                "a token to set a new password with (POST /password-reset), good once, until {}:",
+                "a token to set a new password with, at /#/reset of the account page or by POST /password-reset (reset_token, new_password); good once, until {}:",
                 word("expires_at")
             )?;
             Ok(print(&format!("{}\n", word("reset_token")))?)

@@ -122,6 +122,7 @@ pub fn rocket_figment(sources: &Sources) -> Result<Figment, SettingsError> {
         figment = figment.merge(layer);
     }
     check_rocket(&figment)?;
+    check_place(&figment)?;
     Ok(figment)
 }
 
@@ -205,6 +206,25 @@ fn check_rocket(figment: &Figment) -> Result<(), SettingsError> {
         }
     }
     listen_address(figment).map(drop)
+}
+
+/// Refuses what stands one table too high: it would be of no effect, and look as if it were.
+fn check_place(figment: &Figment) -> Result<(), SettingsError> {
+    for setting in Setting::ALL {
+        let top = setting.name.split('.').next().unwrap_or(setting.name);
+        // Rocket has one of this name as well.
+        if top != "log_level" && figment.find_value(top).is_ok() {
+            return Err(SettingsError::Refused {
+                setting: top.to_owned(),
+                // It may be a secret.
+                value: String::new(),
+                origin: figment.find_metadata(top).map(error::origin_of).unwrap_or_default(),
+                reason: "it stands in a table that shild does not read".to_owned(),
+                allowed: "in [default.shild]".to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What one of our variables sets.

@@ -87,6 +87,16 @@ pub async fn restore(settings: &Settings) -> Result<Restored, RestoreError> {
     };
     let dir = &settings.data_dir;
     let _lock = lock(dir).map_err(|error| RestoreError::Directory(error.to_string()))?;
+    let is_there = |name: &str| dir.join(name).exists();
+    if let Some(other) = ["sled", "redb"].into_iter().find(|other| is_there(other))
+        && !is_there(name)
+    {
+        let reason = format!(
+            "{} holds a store of the kind {other}, and the setting store is {name}: restore with store = \"{other}\"",
+            dir.display()
+        );
+        return Err(RestoreError::Directory(reason));
+    }
     let (path, manifest, passed_over) = newest_sound(dir)?;
 
     let draft = dir.join("restored.new");

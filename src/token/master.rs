@@ -206,7 +206,7 @@ pub struct InvalidMasterKey;
 pub enum MasterKeyError {
     /// There is no file.
     #[error(
-        "there is no master key at {}: restore it from your backup, or run `shild key reset`: everyone must sign in again, accounts stay",
+        "there is no master key at {}: if it is a setting (SHILD_MASTER_KEY_FILE), give it here too; else restore it from your backup, or run `shild key reset`: everyone must sign in again, accounts stay",
         path.display()
     )]
     Missing {
