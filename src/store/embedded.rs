@@ -22,6 +22,7 @@ pub(super) mod engine;
 #[cfg(test)]
 mod faulty;
 pub(crate) mod files;
+mod lock;
 mod mark;
 mod open;
 mod recent;
@@ -96,7 +97,7 @@ impl<E: Engine> EmbeddedStore<E> {
     }
 
     fn open_for(purpose: For, dir: &Path, options: Options) -> Result<Self, OpenError> {
-        let opened = open::open(dir, options, open::lock(dir)?, purpose)?;
+        let opened = open::open(dir, options, lock(dir)?, purpose)?;
         let database = Arc::new(opened.database);
         let transactions = opened.standing.tally.transactions;
         let writer = Writer::start(Arc::clone(&database), opened.standing)
@@ -123,11 +124,11 @@ impl<E: Engine> EmbeddedStore<E> {
     }
 }
 
-pub(crate) use self::open::lock;
+pub(crate) use self::lock::lock;
 
 /// Whether a process, be it this one, has the store in `dir` open.
 pub(crate) fn is_open(dir: &Path) -> bool {
-    open::is_locked(dir)
+    lock::is_locked(dir)
 }
 
 impl<E: Engine> fmt::Debug for EmbeddedStore<E> {

@@ -2,14 +2,13 @@
 
 mod error;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread;
-use std::time::{Duration, Instant};
 
 pub use self::error::OpenError;
 use super::database::Database;
@@ -22,7 +21,6 @@ use super::rest::{Rest, Stamp};
 use super::slot::Slot;
 use super::spare::{self, Spare};
 use super::tally::Tally;
-use crate::operator::OperatorSecret;
 
 /// The version of the whole layout: trees, keys, and what is in the records.
 const FORMAT: u64 = 3;
@@ -58,41 +56,6 @@ impl Default for Options {
     }
 }
 
-/// How long a lock is waited for.
-const ASKING: Duration = Duration::from_millis(100);
-
-/// Makes the data directory if it is missing, for its owner's eyes only, and locks it.
-pub(crate) fn lock(dir: &Path) -> Result<Arc<File>, OpenError> {
-    let refused = |cause| OpenError::Io {
-        dir: dir.to_owned(),
-        cause,
-    };
-    make_private(dir).map_err(refused)?;
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(dir.join("lock")).map_err(refused)?;
-    let start = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            // Who only asks whether it is locked has it locked for a moment.
-            Err(TryLockError::WouldBlock) if start.elapsed() < ASKING => thread::sleep(ASKING / 10),
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { dir: dir.to_owned() }),
-            Err(TryLockError::Error(cause)) => return Err(refused(cause)),
-        }
-    }
-    // From here on, whoever finds credentials beside a lock takes them for those of the process that has it.
-    OperatorSecret::remove_stale(dir);
-    Ok(Arc::new(file))
-}
-
-/// Whether a process has locked the directory.
-pub(super) fn is_locked(dir: &Path) -> bool {
-    files::is_locked(&dir.join("lock"))
-}
-
 /// A database that was opened, and how far it has come.
 pub(super) struct Opened<E> {
     pub(super) database: Database<E>,
@@ -119,7 +82,7 @@ pub(super) enum For {
     Looking,
 }
 
-/// Opens the database in a directory that [`lock`] has locked. Where there never was one, it is made; where one is missing,
+/// Opens the database in a directory that [`super::lock`] has locked. Where there never was one, it is made; where one is missing,
 /// that is an error.
 pub(super) fn open<E: Engine>(
     dir: &Path,
@@ -476,6 +439,7 @@ fn check_format<E: Engine>(engine: &E, dir: &Path) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lock::lock;
     use super::*;
     use crate::store::embedded::engine::sled::Sled;
 
@@ -515,31 +479,5 @@ mod tests {
             let error = reopen_with_format(record);
             assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
         }
-    }
-
-    // Failed before: whoever asked at that moment whether a server runs kept one from starting.
-    #[test]
-    fn who_only_asks_whether_it_is_locked_keeps_nobody_from_locking() {
-        let dir = tempfile::tempdir().unwrap();
-        drop(lock(dir.path()).unwrap());
-        let asking = File::open(dir.path().join("lock")).unwrap();
-        asking.lock_shared().unwrap();
-        thread::scope(|scope| {
-            let locked = scope.spawn(|| lock(dir.path()).map(drop));
-            thread::sleep(ASKING / 5);
-            drop(asking);
-            locked.join().unwrap().unwrap();
-        });
-    }
-
-    // H14. Failed before: until the store was open, and in a restore to its end, the command line spoke to whoever listened where
-    // a killed server had.
-    #[test]
-    fn who_locks_the_directory_removes_the_credentials_that_a_killed_server_left_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let left = dir.path().join("operator.json");
-        fs::write(&left, "{}").unwrap();
-        let _lock = lock(dir.path()).unwrap();
-        assert!(!left.exists());
     }
 }
