@@ -488,7 +488,11 @@ fn keys(home: &Path, args: &[&str]) -> Vec<String> {
 fn keys_are_managed_with_the_server_and_without() {
     let home = home();
     // Of nobody: a store is made all the same.
-    assert_eq!(run(shild(home.path(), &["import", "-"])).0, Some(0));
+    assert_eq!(
+        run(shild(home.path(), &["import", "-"])).0,
+        Some(1),
+        "nobody was to be taken in, but there is a store"
+    );
     let first = keys(home.path(), &["list"]);
     assert_eq!(first.len(), 1, "made on the spot");
     let both = keys(home.path(), &["rotate"]);

@@ -285,7 +285,7 @@ fn members_are_missing_or_null_as_they_are_in_answers() {
         let members = schemas[name]["properties"].as_object().unwrap().len();
         assert_eq!(schemas[name]["required"].as_array().unwrap().len(), members, "{name}");
     }
-    for name in ["Introspection", "Problem", "TokenRequest", "NamedToken"] {
+    for name in ["Introspection", "Problem", "TokenRequest", "NamedToken", "Refusal"] {
         let members = schemas[name]["properties"].as_object().unwrap();
         assert!(members.values().all(|member| member["nullable"].is_null()), "{name}");
     }

@@ -10,6 +10,10 @@ use std::thread;
 use std::time::Duration;
 
 use server::{Server, run, shild};
+use shild::audit::Actor;
+use shild::config::{Settings, StoreKind};
+use shild::transfer::import::ImportOptions;
+use shild::{Origin, Shild};
 
 /// Takes these users in from a file: exit code, what is printed, what is complained about.
 fn import(home: &Path, text: &str, args: &[&str]) -> (Option<i32>, String, String) {
@@ -86,4 +90,61 @@ fn a_file_that_cannot_be_read_is_named_and_the_schema_needs_none() {
         (code, &schema["title"]),
         (Some(0), &"A line of an export of shild".into())
     );
+}
+
+// Failed before: it made a store, and the next start found one.
+#[test]
+fn a_dry_run_leaves_nothing_behind_where_there_is_no_store() {
+    let home = tempfile::tempdir().unwrap();
+    let (code, out, err) = import(home.path(), &user("juliet"), &["--dry-run"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(out, "would be: 1 added, 0 skipped, 0 refused\n");
+    assert!(!home.path().join("data").exists());
+}
+
+// Failed before: all was well.
+#[test]
+fn an_input_that_is_empty_is_no_success() {
+    let home = tempfile::tempdir().unwrap();
+    let without = import(home.path(), "", &[]);
+    let server = Server::start(home.path());
+    assert_eq!(import(home.path(), "", &[]), without);
+    server.stop();
+    let (code, out, err) = without;
+    assert_eq!((code, out.as_str()), (Some(1), "0 added, 0 skipped, 1 refused\n"));
+    assert!(err.starts_with("shild: line 1: the input is empty"), "{err}");
+}
+
+#[test]
+fn on_one_line_the_element_says_who_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let (_, _, err) = import(home.path(), "[{\"username\":\"juliet\"},{\"username\":\"a b\"}]", &[]);
+    assert!(err.starts_with("shild: line 1, element 2: /username: "), "{err}");
+}
+
+// Failed before: what read the input kept the only such thread, and waited for what the store needed it for.
+#[test]
+fn one_thread_that_may_block_is_enough_for_an_import() {
+    let home = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let settings = Settings {
+        data_dir: home.path().to_owned(),
+        store: StoreKind::Sled,
+        ..shild::testing::settings()
+    };
+    let many: String = (0..5_000).map(|n| user(&format!("user{n:05}x"))).collect();
+    let report = runtime.block_on(async {
+        let shild = Shild::builder(settings).build().await.unwrap();
+        let input = std::io::Cursor::new(many);
+        let origin = Origin::default();
+        let import = shild.import(input, ImportOptions::default(), Actor::Operator, &origin);
+        let report = tokio::time::timeout(Duration::from_secs(60), import).await;
+        shild.close().await.unwrap();
+        report.expect("it does not wait for itself").unwrap()
+    });
+    assert_eq!(report.added.users, 5_000);
 }

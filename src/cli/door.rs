@@ -47,7 +47,7 @@ pub(super) struct Store {
 impl Door {
     /// The server on the data directory in force, if one runs; else the store that is there.
     pub(super) fn open(sources: &Sources) -> Result<Self, Failure> {
-        Self::enter(sources, find_store)
+        Self::enter(sources, |settings| find_store(settings))
     }
 
     /// The same; where there is no store, one is made.
@@ -55,8 +55,18 @@ impl Door {
         Self::enter(sources, |_| Ok(()))
     }
 
-    fn enter(sources: &Sources, check: impl FnOnce(&Settings) -> Result<(), StartError>) -> Result<Self, Failure> {
-        let settings = Settings::load(sources)?;
+    /// The same, to change nothing: where there is no store, an empty one stands for it, in memory.
+    pub(super) fn open_or_pretend(sources: &Sources) -> Result<Self, Failure> {
+        Self::enter(sources, |settings| {
+            if find_store(settings).is_err() {
+                settings.store = StoreKind::Memory;
+            }
+            Ok(())
+        })
+    }
+
+    fn enter(sources: &Sources, check: impl FnOnce(&mut Settings) -> Result<(), StartError>) -> Result<Self, Failure> {
+        let mut settings = Settings::load(sources)?;
         // Before Rocket installs a logger of its own.
         let log = log::init(settings.log, log::Level::Warn)?;
         if let Some(server) = Self::running(&settings)? {
@@ -67,7 +77,7 @@ impl Door {
                         use its HTTP routes, or store = \"sled\"";
             return Err(text.into());
         }
-        check(&settings)?;
+        check(&mut settings)?;
         let figment = rocket_figment(sources)?;
         let runtime = runtime()?;
         let (shild, client) = runtime.block_on(async {

@@ -77,7 +77,11 @@ pub(super) fn run(sources: &Sources, args: &ImportArgs) -> Result<(), Failure> {
         dry_run: args.dry_run,
         admins: args.admins,
     };
-    let door = Door::open_or_make(sources)?;
+    let door = if args.dry_run {
+        Door::open_or_pretend(sources)?
+    } else {
+        Door::open_or_make(sources)?
+    };
     let bar = input.bar.clone();
     let done = door.import(Box::new(input), options);
     bar.finish_and_clear();
@@ -98,7 +102,7 @@ fn show(report: &ImportReport, json: bool) -> Result<(), Failure> {
         return Ok(print(&format!("{}\n", serde_json::to_string(report)?))?);
     }
     for refusal in &report.refusals {
-        complain(&format!("line {}: {}", refusal.line, refusal.reason));
+        complain(&refusal.to_string());
     }
     let listed = report.refusals.len() as u64;
     if report.refused > listed {

@@ -89,7 +89,7 @@ impl<'r> OpenApiFromData<'r> for Stream<'r> {
             description: Some(
                 "The export, of any length. In place of lines it may be one JSON array, and of other programs' a CSV \
                  table with the names of its columns in the first row; the Content-Type header is not looked at. \
-                 Without a body there is nobody to take in."
+                 Without a body it is refused, in the report, as an input that is empty."
                     .to_owned(),
             ),
             content: okapi::map! { "application/x-ndjson".to_owned() => media },

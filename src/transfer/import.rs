@@ -31,6 +31,7 @@ pub use self::formats::{Format, UnknownFormat};
 use self::formats::{Item, Reader};
 pub use self::records::MAX_RECORD;
 use self::records::Records;
+use self::report::Place;
 pub use self::report::{Added, ImportReport, MAX_REFUSALS, Refusal};
 use crate::audit::{Actor, AuditKind};
 use crate::error::{Error, Problem};
@@ -56,8 +57,8 @@ pub struct ImportOptions {
     pub admins: bool,
 }
 
-/// An item, or why there is none, and the line that it begins on.
-type Numbered = (u64, Result<Item, String>);
+/// An item, or why there is none, and where it begins.
+type Numbered = (Place, Result<Item, String>);
 
 impl Shild {
     /// Takes users in.
@@ -126,7 +127,7 @@ fn read(input: impl BufRead, reader: Reader, batches: &mpsc::Sender<Vec<Numbered
     let mut bytes = 0;
     for record in Records::new(input, reader.options.format.may_be_csv()) {
         bytes += record.bytes;
-        batch.push((record.line, record.content.and_then(|content| reader.read(content))));
+        batch.push((record.place, record.content.and_then(|content| reader.read(content))));
         if batch.len() >= BATCH || bytes >= BATCH_BYTES {
             bytes = 0;
             if batches.blocking_send(std::mem::take(&mut batch)).is_err() {

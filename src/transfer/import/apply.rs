@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use super::Numbered;
 use super::dry::Taken;
 use super::formats::{Candidate, Item};
-use super::report::{ImportReport, Outcome};
+use super::report::{ImportReport, Outcome, Place};
 use crate::audit::{AuditEvent, AuditFilter};
 use crate::error::Error;
 use crate::session::SessionRecord;
@@ -21,9 +21,9 @@ pub(super) struct Apply<'a> {
     taken: Option<Taken>,
     added: AddedUsers,
     /// Where the export's header was.
-    header: Option<u64>,
+    header: Option<Place>,
     /// Where its end was, and what that says.
-    end: Option<(u64, End)>,
+    end: Option<(Place, End)>,
     /// How many lines of each kind there were.
     read: End,
 }
@@ -48,15 +48,15 @@ impl<'a> Apply<'a> {
     /// Does what these items say. Users come before sessions, whatever stands first: sessions need them.
     pub(super) async fn batch(&mut self, batch: Vec<Numbered>, report: &mut ImportReport) -> Result<(), Error> {
         let (mut users, mut sessions, mut events) = (Vec::new(), Vec::new(), Vec::new());
-        for (line, item) in batch {
+        for (place, item) in batch {
             match item {
-                Ok(Item::User(user)) => users.push((line, *user)),
-                Ok(Item::Session(session)) => sessions.push((line, *session)),
-                Ok(Item::Event(event)) => events.push((line, *event)),
-                Ok(Item::Header) => self.header = Some(line),
-                Ok(Item::End(end)) => self.end = Some((line, end)),
+                Ok(Item::User(user)) => users.push((place, *user)),
+                Ok(Item::Session(session)) => sessions.push((place, *session)),
+                Ok(Item::Event(event)) => events.push((place, *event)),
+                Ok(Item::Header) => self.header = Some(place),
+                Ok(Item::End(end)) => self.end = Some((place, end)),
                 Ok(Item::LeftOut) => report.skipped += 1,
-                Err(reason) => report.refuse(line, reason),
+                Err(reason) => report.refuse(place, reason),
             }
         }
         self.read.users += users.len() as u64;
@@ -70,21 +70,21 @@ impl<'a> Apply<'a> {
     /// Says what is missing at the end.
     pub(super) fn finish(&self, report: &mut ImportReport) {
         match (self.header, self.end) {
-            (Some(line), None) => {
+            (Some(place), None) => {
                 let reason =
                     "the export that begins here has no end: it has been cut off; what there is of it was read";
-                report.refuse(line, reason.to_owned());
+                report.refuse(place, reason.to_owned());
             }
             // Refused lines are told one by one.
-            (_, Some((line, end))) if report.refused == 0 && end != self.read => {
+            (_, Some((place, end))) if report.refused == 0 && end != self.read => {
                 let reason = "the export's end counts other lines than there are: some were lost or added";
-                report.refuse(line, reason.to_owned());
+                report.refuse(place, reason.to_owned());
             }
             _ => {}
         }
     }
 
-    async fn users(&mut self, users: &[(u64, Candidate)], report: &mut ImportReport) -> Result<(), Error> {
+    async fn users(&mut self, users: &[(Place, Candidate)], report: &mut ImportReport) -> Result<(), Error> {
         if users.is_empty() {
             return Ok(());
         }
@@ -105,8 +105,8 @@ impl<'a> Apply<'a> {
             // Begun in this order, so that of two lines with one name the first one gets it.
             join_all(pairs.map(|((_, user), record)| add_user(self.shild, user, record, sessions))).await
         };
-        for (((line, _), record), outcome) in users.iter().zip(&records).zip(outcomes) {
-            if report.note(*line, outcome?) {
+        for (((place, _), record), outcome) in users.iter().zip(&records).zip(outcomes) {
+            if report.note(*place, outcome?) {
                 report.added.users += 1;
                 self.added.insert(record.id);
             }
@@ -114,7 +114,7 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    async fn sessions(&mut self, sessions: &[(u64, SessionRecord)], report: &mut ImportReport) -> Result<(), Error> {
+    async fn sessions(&mut self, sessions: &[(Place, SessionRecord)], report: &mut ImportReport) -> Result<(), Error> {
         let dry_run = self.taken.is_some();
         if sessions.is_empty() {
             return Ok(());
@@ -129,15 +129,15 @@ impl<'a> Apply<'a> {
                 once(self.shild.store.open_session(session, &[]).await)
             }
         }));
-        for ((line, _), outcome) in sessions.iter().zip(outcomes.await) {
-            if report.note(*line, outcome?) {
+        for ((place, _), outcome) in sessions.iter().zip(outcomes.await) {
+            if report.note(*place, outcome?) {
                 report.added.sessions += 1;
             }
         }
         Ok(())
     }
 
-    async fn events(&self, events: &[(u64, AuditEvent)], report: &mut ImportReport) -> Result<(), Error> {
+    async fn events(&self, events: &[(Place, AuditEvent)], report: &mut ImportReport) -> Result<(), Error> {
         let dry_run = self.taken.is_some();
         let outcomes = join_all(events.iter().map(|(_, event)| async {
             if dry_run {
@@ -146,8 +146,8 @@ impl<'a> Apply<'a> {
                 once(self.shild.store.append_event(event).await)
             }
         }));
-        for ((line, _), outcome) in events.iter().zip(outcomes.await) {
-            if report.note(*line, outcome?) {
+        for ((place, _), outcome) in events.iter().zip(outcomes.await) {
+            if report.note(*place, outcome?) {
                 report.added.events += 1;
             }
         }

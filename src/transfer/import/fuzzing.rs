@@ -47,11 +47,11 @@ pub fn import(input: &[u8]) {
         assert_eq!(shown(&same), shown(&record));
         assert!(record.bytes <= MAX_RECORD);
         assert!(
-            (last..=lines).contains(&record.line),
+            (last..=lines).contains(&record.place.line),
             "line {} of {lines}, after {last}",
-            record.line
+            record.place.line
         );
-        last = record.line;
+        last = record.place.line;
         match record.content.and_then(|content| reader(format).read(content)) {
             Ok(Item::User(user)) => {
                 let user = user.record(NOW, &Sevens);
@@ -71,7 +71,7 @@ fn shown(record: &Record) -> (u64, usize, Result<String, &String>) {
         Content::Json(bytes) => format!("{bytes:?}"),
         Content::Row(members) => format!("{members:?}"),
     });
-    (record.line, record.bytes, content)
+    (record.place.line, record.bytes, content)
 }
 
 fn read_again(reader: &Reader, line: Vec<u8>) -> UserRecord {

@@ -11,14 +11,14 @@ use serde_json::{Map, Value};
 
 use self::json::Pieces;
 use self::table::Rows;
+use super::report::Place;
 
 /// The longest record, in bytes (own choice).
 pub const MAX_RECORD: usize = 1 << 20;
 
 /// One record.
 pub(super) struct Record {
-    /// The line that it begins on, from 1.
-    pub(super) line: u64,
+    pub(super) place: Place,
     /// How much of the input it takes, about.
     pub(super) bytes: usize,
     /// What is in it, or why that cannot be read.
@@ -43,7 +43,11 @@ pub(super) enum Records<R: BufRead> {
 
 impl<R: BufRead> Records<R> {
     pub(super) fn new(input: R, may_be_csv: bool) -> Self {
-        let input = Counted { input, line: 1 };
+        let input = Counted {
+            input,
+            line: 1,
+            element: None,
+        };
         Self::Unseen { input, may_be_csv }
     }
 
@@ -60,7 +64,12 @@ impl<R: BufRead> Records<R> {
         }
         loop {
             match input.peek() {
-                Ok(None) => return Ok(Self::End),
+                Ok(None) => {
+                    return Err(Record {
+                        content: Err("the input is empty: whatever was to write it has not".to_owned()),
+                        ..input.broken("")
+                    });
+                }
                 Ok(Some(b' ' | b'\t' | b'\r' | b'\n')) => input.consume(),
                 Ok(Some(b'[')) => {
                     input.consume();
@@ -94,10 +103,11 @@ impl<R: BufRead> Iterator for Records<R> {
     }
 }
 
-/// An input that counts its lines.
+/// An input that counts its lines, and where it is one array, the elements.
 pub(super) struct Counted<R> {
     input: R,
     line: u64,
+    element: Option<u64>,
 }
 
 impl<R: BufRead> Counted<R> {
@@ -121,10 +131,15 @@ impl<R: BufRead> Counted<R> {
         self.input.consume(1);
     }
 
+    fn place(&self) -> Place {
+        let Self { line, element, .. } = *self;
+        Place { line, element }
+    }
+
     /// The last record of an input that cannot be followed any further.
     fn broken(&self, reason: impl std::fmt::Display) -> Record {
         Record {
-            line: self.line,
+            place: self.place(),
             bytes: 0,
             content: Err(format!("{reason}; nothing from here on was read")),
         }

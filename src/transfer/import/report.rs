@@ -42,8 +42,32 @@ pub struct Added {
 pub struct Refusal {
     /// The line of the input that it begins on, from 1.
     pub line: u64,
+    /// Where the input is one JSON array, which of its elements it is, from 1: all may be on one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
+    pub element: Option<u64>,
     /// What is wrong with it.
     pub reason: String,
+}
+
+impl fmt::Display for Refusal {
+    /// `line 4: …`, or `line 1, element 3: …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.line)?;
+        if let Some(element) = self.element {
+            write!(f, ", element {element}")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+/// Where something begins in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// From 1.
+    pub(super) line: u64,
+    /// Of one array; from 1.
+    pub(super) element: Option<u64>,
 }
 
 /// What became of an item.
@@ -64,20 +88,21 @@ impl ImportReport {
         }
     }
 
-    /// Counts what became of the item on this line; whether it was added is left to be counted.
-    pub(super) fn note(&mut self, line: u64, outcome: Outcome) -> bool {
+    /// Counts what became of the item at this place; whether it was added is left to be counted.
+    pub(super) fn note(&mut self, place: Place, outcome: Outcome) -> bool {
         match outcome {
             Outcome::Added => return true,
             Outcome::Skipped => self.skipped += 1,
-            Outcome::Refused(reason) => self.refuse(line, reason),
+            Outcome::Refused(reason) => self.refuse(place, reason),
         }
         false
     }
 
-    pub(super) fn refuse(&mut self, line: u64, reason: String) {
+    pub(super) fn refuse(&mut self, place: Place, reason: String) {
         self.refused += 1;
         if self.refusals.len() < MAX_REFUSALS {
-            self.refusals.push(Refusal { line, reason });
+            let Place { line, element } = place;
+            self.refusals.push(Refusal { line, element, reason });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use super::{Content, Counted, MAX_RECORD, Record, too_long};
+use super::{Content, Counted, MAX_RECORD, Place, Record, too_long};
 
 /// The lines of an input, or the elements of the array that it is.
 pub(in super::super) struct Pieces<R> {
@@ -56,7 +56,7 @@ impl<R: BufRead> Pieces<R> {
 
     fn next_line(&mut self) -> Option<Record> {
         loop {
-            let line = self.input.line;
+            let place = self.input.place();
             let mut piece = Piece::default();
             let end = match self.read(&mut piece, |byte| byte == b'\n') {
                 Ok(end) => end,
@@ -66,7 +66,7 @@ impl<R: BufRead> Pieces<R> {
                 self.shape = Shape::Over;
             }
             if !piece.bytes.trim_ascii().is_empty() {
-                return Some(piece.record(line));
+                return Some(piece.record(place));
             }
             if self.shape == Shape::Over {
                 return None;
@@ -78,7 +78,8 @@ impl<R: BufRead> Pieces<R> {
         if let Err(broken) = self.skip_space() {
             return Some(broken);
         }
-        let line = self.input.line;
+        self.input.element = self.input.element.map_or(Some(1), |before| Some(before + 1));
+        let place = self.input.place();
         let mut piece = Piece::default();
         let mut nesting = Nesting::default();
         let end = match self.read(&mut piece, |byte| nesting.ends_at(byte)) {
@@ -89,12 +90,12 @@ impl<R: BufRead> Pieces<R> {
         match end {
             End::Separator(b',') => {
                 self.shape = Shape::Elements { begun: true };
-                Some(piece.record(line))
+                Some(piece.record(place))
             }
             End::Separator(_) => {
                 self.shape = Shape::Closed;
                 if begun || !is_empty {
-                    Some(piece.record(line))
+                    Some(piece.record(place))
                 } else {
                     self.after_the_array()
                 }
@@ -103,7 +104,7 @@ impl<R: BufRead> Pieces<R> {
                 self.shape = Shape::Over;
                 let reason = "the input ends before its array does: it has been cut off";
                 Some(Record {
-                    line,
+                    place,
                     ..self.input.broken(reason)
                 })
             }
@@ -123,6 +124,7 @@ impl<R: BufRead> Pieces<R> {
     /// What is wrong after the array's end, if anything is.
     fn after_the_array(&mut self) -> Option<Record> {
         self.shape = Shape::Over;
+        self.input.element = None;
         if let Err(broken) = self.skip_space() {
             return Some(broken);
         }
@@ -180,9 +182,9 @@ impl Piece {
         }
     }
 
-    fn record(self, line: u64) -> Record {
+    fn record(self, place: Place) -> Record {
         Record {
-            line,
+            place,
             bytes: self.bytes.len(),
             content: if self.too_long {
                 Err(too_long())

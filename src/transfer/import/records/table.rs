@@ -8,7 +8,7 @@ use std::rc::Rc;
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 use serde_json::{Map, Value};
 
-use super::{Content, Counted, MAX_RECORD, Record, too_long};
+use super::{Content, Counted, MAX_RECORD, Place, Record, too_long};
 
 /// The rows of a table.
 pub(in super::super) struct Rows<R> {
@@ -39,6 +39,10 @@ impl<R: BufRead> Read for Metered<R> {
     }
 }
 
+const fn row_at(line: u64) -> Place {
+    Place { line, element: None }
+}
+
 impl<R: BufRead> Rows<R> {
     pub(super) fn new(input: Counted<R>) -> Result<Self, Record> {
         let allowance = Rc::new(Cell::new(MAX_RECORD));
@@ -49,7 +53,7 @@ impl<R: BufRead> Rows<R> {
         };
         let mut table = ReaderBuilder::new().flexible(true).from_reader(metered);
         let broken = |reason: String| Record {
-            line: offset + 1,
+            place: row_at(offset + 1),
             bytes: 0,
             content: Err(format!("{reason}; nothing from here on was read")),
         };
@@ -97,7 +101,7 @@ impl<R: BufRead> Rows<R> {
             }
         };
         Some(Record {
-            line: self.offset + line,
+            place: row_at(self.offset + line),
             bytes: self.row.as_slice().len(),
             content,
         })

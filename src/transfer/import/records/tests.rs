@@ -12,7 +12,9 @@ fn records_through(capacity: usize, input: impl Read) -> Vec<(u64, String)> {
         Ok(Content::Row(members)) => json!(members).to_string(),
         Err(reason) => format!("! {reason}"),
     };
-    records.map(|record| (record.line, text(record.content))).collect()
+    records
+        .map(|record| (record.place.line, text(record.content)))
+        .collect()
 }
 
 fn records(input: &str) -> Vec<(u64, String)> {
@@ -28,8 +30,10 @@ fn owned<const N: usize>(all: [(u64, &str); N]) -> Vec<(u64, String)> {
 
 #[test]
 fn lines_are_numbered_and_blank_ones_passed_over() {
-    assert_eq!(records(""), []);
-    assert_eq!(records(" \n\n"), []);
+    for empty in ["", " \n\n", "\u{feff}"] {
+        let all = records(empty);
+        assert!(all.len() == 1 && all[0].1.contains("the input is empty"), "{all:?}");
+    }
     assert_eq!(
         records("\u{feff}{\"a\":1}\n\n  \r\nbroken\r\n{\"b\":2}"),
         owned([(1, "{\"a\":1}"), (4, "broken"), (5, "{\"b\":2}")])
@@ -49,6 +53,17 @@ fn an_array_is_cut_into_its_elements() {
             (3, "3")
         ])
     );
+}
+
+#[test]
+fn an_element_is_found_by_its_number_where_all_are_on_one_line() {
+    let records = Records::new(&b"[{},{\"a\":1} , x]"[..], true);
+    let elements: Vec<_> = records.map(|record| record.place.element).collect();
+    assert_eq!(elements, [Some(1), Some(2), Some(3)]);
+    let records = Records::new(&b"[{}] {}"[..], true);
+    assert_eq!(records.last().unwrap().place.element, None);
+    let mut records = Records::new(&b"{}"[..], true);
+    assert_eq!(records.next().unwrap().place.element, None);
 }
 
 #[test]
