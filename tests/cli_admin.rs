@@ -487,3 +487,23 @@ fn a_wrong_use_says_what_is_wrong_and_does_nothing() {
         bad(path, line, 1, words);
     }
 }
+
+// Failed before: there was no way from the command line to what had happened to somebody who is gone.
+#[test]
+fn whoever_was_deleted_is_found_in_the_audit_log_by_id() {
+    let home = home();
+    let path = home.path();
+    let user: Value = serde_json::from_str(&good(path, "user add juliet --password-stdin --json")).expect("JSON");
+    good(path, "user add romeo --password-stdin");
+    good(path, "user delete juliet --yes");
+    let events = good_json(path, &format!("audit --json --user {}", member(&user, "id")));
+    let kinds: Vec<_> = events
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|it| member(it, "kind"))
+        .collect();
+    assert_eq!(kinds, ["deleted", "user_created"]);
+    let Done { code, err, .. } = run(path, "audit --user juliet");
+    assert!(code == 1 && err.contains("by its id"), "{err}");
+}

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 use shild::audit::AuditKind;
 use shild::config::Sources;
+use shild::user::UserId;
 
 use super::Failure;
 use super::door::{Door, encode};
@@ -23,8 +24,8 @@ const COLUMNS: Columns = &[
 
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {
-    /// Only what was done to this user.
-    #[arg(long, value_name = "NAME")]
+    /// Only what was done to this user; one that was deleted is found by its id.
+    #[arg(long, value_name = "NAME|ID")]
     user: Option<String>,
     /// Only events of this kind.
     #[arg(long, value_name = "K", value_parser = AuditKind::ALL.map(AuditKind::as_str))]
@@ -42,7 +43,7 @@ pub(super) fn run(sources: &Sources, args: &AuditArgs) -> Result<(), Failure> {
     let door = Door::open(sources)?;
     let mut path = "/audit?".to_owned();
     if let Some(name) = &args.user {
-        path += &format!("user_id={}&", find(&door, name)?["id"].as_str().unwrap_or_default());
+        path += &format!("user_id={}&", id_of(&door, name)?);
     }
     if let Some(kind) = &args.kind {
         path += &format!("kind={}&", encode(kind));
@@ -62,4 +63,16 @@ pub(super) fn run(sources: &Sources, args: &AuditArgs) -> Result<(), Failure> {
     })?;
     door.close()?;
     show(events, COLUMNS, args.json)
+}
+
+/// The id of the user of this name; where there is none, what was given if it is an id: whoever was deleted has no name any more.
+fn id_of(door: &Door, given: &str) -> Result<String, Failure> {
+    match (find(door, given), given.parse::<UserId>()) {
+        (Ok(user), _) => Ok(user["id"].as_str().unwrap_or_default().to_owned()),
+        (Err(_), Ok(id)) => Ok(id.to_string()),
+        (Err(error), Err(_)) => Err(format!(
+            "{error}; somebody who was deleted is found by its id, as `shild audit --kind deleted` shows it"
+        )
+        .into()),
+    }
 }
