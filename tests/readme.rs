@@ -150,3 +150,36 @@ fn administration_and_moving_go_as_the_readme_says_without_a_server() {
     let list = |dir: &str| run(shild(home, &["--data-dir", dir, "user", "list", "--json"]));
     assert_eq!(list("elsewhere"), list("data"));
 }
+
+/// The names of the tables of dependencies in the manifest.
+fn dependencies() -> Vec<String> {
+    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+    let (mut names, mut inside) = (Vec::new(), false);
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line.ends_with("dependencies]") && !line.contains("dev-");
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| inside) {
+            names.push(name.to_owned());
+        }
+    }
+    assert!(names.len() > 50, "{names:?}");
+    names
+}
+
+#[test]
+fn every_dependency_is_accounted_for() {
+    let readme = readme();
+    let section = readme.split_once("\n## Dependencies\n").unwrap().1;
+    let section = section.split_once("\n## ").unwrap().0;
+    let unnamed: Vec<_> = dependencies()
+        .into_iter()
+        .filter(|name| !section.contains(&format!("**{name}**")))
+        .collect();
+    assert!(unnamed.is_empty(), "README, Dependencies: {unnamed:?}");
+    let named = section.matches("**").count() / 2;
+    assert_eq!(
+        named,
+        dependencies().len(),
+        "README, Dependencies, names others as well"
+    );
+}
