@@ -42,6 +42,7 @@ store! {
     Store { change check() -> (); read close() -> (); }
 }
 
+/// A store that outlives the process wants the same master key at each start: in the settings, or by `Builder::master_key`.
 #[rocket::launch]
 async fn application() -> _ {
     let shild = shild::Shild::builder(Settings::default()).store(Arc::new(Maintained::default()));

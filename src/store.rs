@@ -13,8 +13,18 @@
 //! - **Linearizable.** What was acknowledged is seen by every call that begins later.
 //! - **Absence is `None`, damage is not absence.** A record that cannot be read is
 //!   [`StoreError::Corrupt`].
+//! - **Whole, whoever waits.** A future that is dropped leaves its change made or not, never in part.
+//! - **Records refer to nobody.** Sessions, events and counts of failures may name users who do not exist (any more), and stay when a
+//!   user is deleted, but for the counts: no foreign keys.
 //! - What is found is shared, so that a store may hand out again what it has in memory.
-//! - Nothing but a [`Snapshot`] is borrowed or held open between two calls, so a database server can be behind it.
+//! - Nothing but a [`Snapshot`] is borrowed or held open between two calls, so a database server can be behind it: of one
+//!   [`Shild`](crate::Shild) at a time, for that keeps the signing keys and the counts of failures in memory as well.
+//!
+//! # Keeping records
+//! Every record and every type in one implements serde's traits, and comes back from them as it was: a store that keeps them by
+//! serde has nothing else to think of. One with columns keeps what a type's `Serialize` gives, and reads it by its `Deserialize`:
+//! `Username::parse` and `PasswordHash::parse` are for what people and other programs give. A set of scopes may be empty; times have
+//! milliseconds.
 //!
 //! [`conformance`] is the contract as a test suite that any store can be held to.
 
@@ -120,8 +130,9 @@ pub trait UserStore: Send + Sync + 'static {
     /// [`StoreError::Corrupt`], [`StoreError::Unavailable`].
     async fn list(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserRecord>, StoreError>;
 
-    /// At most `limit` (clamped to 1..=[`MAX_PAGE`]) users whose names begin with `prefix` and are greater
-    /// than `after`, in order of the names' UTF-8 bytes.
+    /// At most `limit` (clamped to 1..=[`MAX_PAGE`]) users whose names begin with `prefix`, letter by letter, and are greater
+    /// than `after`, in order of the names' UTF-8 bytes. Names may have `%` and `_` in them, which mean nothing here (SQL's `LIKE`
+    /// wants them escaped).
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Unavailable`].
@@ -143,8 +154,8 @@ pub trait UserStore: Send + Sync + 'static {
     async fn replace(&self, user: &UserRecord, expected: u64, events: &[AuditEvent]) -> Result<(), StoreError>;
 
     /// Deletes the user, with its name and its failure count, provided that its version is
-    /// `expected`. Its name is free for somebody else at once; its id is never used again. Its sessions may stay: without a
-    /// user they are dead.
+    /// `expected`. Its name is free for somebody else at once; its id is not given to a new user, but
+    /// an import may bring the old one back. Its sessions stay: without a user they are dead.
     ///
     /// # Errors
     /// [`StoreError::Stale`], [`StoreError::LastAdmin`] as in [`UserStore::replace`].
@@ -291,7 +302,8 @@ pub trait Store:
     async fn check(&self) -> Result<(), StoreError>;
 
     /// Writes out whatever is not yet written, and takes no change any more: from here on they are
-    /// [`StoreError::Unavailable`], and reads may be. What was acknowledged is kept even if this is never called.
+    /// [`StoreError::Unavailable`], [`Store::check`] is, and reads may be. Closing it once more is `Ok`. What was acknowledged is kept
+    /// even if this is never called.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -84,12 +84,15 @@ macro_rules! store_conformance {
                 of_two_admins_going_at_once_one_stays
                 users_are_listed_in_order_of_id
                 users_are_listed_in_order_of_name
+                what_stands_in_a_name_is_taken_by_the_letter
+                every_field_of_a_user_is_kept
                 limits_are_clamped
                 of_many_creates_of_one_name_one_wins
                 of_many_replaces_of_one_version_one_wins
                 failures_are_kept_for_users_only
                 failures_go_with_their_user
                 a_session_is_opened_once_and_found
+                every_field_of_a_session_is_kept
                 sessions_are_listed_by_user_and_scanned_in_order
                 replacing_a_session_needs_its_revision
                 of_many_replaces_of_one_session_one_wins

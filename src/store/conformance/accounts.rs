@@ -1,12 +1,14 @@
 //! The clauses of [`UserStore`](crate::store::UserStore) and [`FailureStore`](crate::store::FailureStore).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Subject, admin, all_at_once, assert_one_won, name, next, scopes, second, user, user_id};
+use super::{Subject, admin, all_at_once, assert_one_won, id_bytes, name, next, scopes, second, user, user_id};
+use crate::clock::Timestamp;
 use crate::password::PasswordHash;
 use crate::store::{Conflict, MAX_PAGE, StoreError};
 use crate::throttle::Failures;
-use crate::user::{KeptSession, SessionId, UserRecord};
+use crate::user::{KeptSession, PendingReset, SessionId, UserRecord};
 
 /// A hash in the form that the real ones have.
 fn password_hash() -> PasswordHash {
@@ -332,6 +334,76 @@ pub async fn users_are_listed_in_order_of_name(subject: &dyn Subject) {
             .expect("the users are listed");
         assert_eq!(names(&page), expected, "{prefix:?} after {after:?}");
     }
+}
+
+/// Neither wildcards nor what a language's order passes over.
+pub async fn what_stands_in_a_name_is_taken_by_the_letter(subject: &dyn Subject) {
+    let store = subject.fresh().await;
+    let all = ["a%b", "a-c", "a.b", "a1b", "a_b", "ab", "a~b"];
+    for (number, username) in (1..).zip(all) {
+        assert_eq!(store.create(&user(number, username), &[]).await, Ok(()));
+    }
+    for (prefix, expected) in [
+        ("", &all[..]),
+        ("a", &all),
+        ("a_", &["a_b"]),
+        ("a%", &["a%b"]),
+        ("%", &[]),
+        ("a-", &["a-c"]),
+    ] {
+        let page = store.list_by_username(prefix, None, 100).await;
+        assert_eq!(names(&page.expect("the users are listed")), expected, "{prefix:?}");
+    }
+}
+
+/// However it came there, and whatever it is changed to.
+pub async fn every_field_of_a_user_is_kept(subject: &dyn Subject) {
+    let store = subject.fresh().await;
+    let odd = |millis: i64| Timestamp::from_millis(1_700_000_000_000 + millis);
+    let reset = |byte, millis| PendingReset {
+        digest: [byte; 32],
+        expires_at: odd(millis),
+    };
+    let kept = |number, epoch| {
+        let id = SessionId::from_bytes(id_bytes(number));
+        KeptSession { id, epoch }
+    };
+    let first = UserRecord {
+        password_hash: Some(password_hash()),
+        scopes: BTreeSet::new().try_into().expect("an empty set is one"),
+        created_at: odd(1),
+        updated_at: odd(2),
+        session_epoch: 7,
+        reset: Some(reset(1, 3)),
+        kept_session: Some(kept(1, 7)),
+        ..user(1, "juliet")
+    };
+    assert_eq!(store.create(&first, &[]).await, Ok(()));
+    let mut now = first;
+    let changes: [&dyn Fn(&mut UserRecord); 10] = [
+        &|user| user.password_hash = None,
+        &|user| user.password_hash = Some(password_hash()),
+        &|user| user.scopes = scopes("invoices user"),
+        &|user| user.disabled = true,
+        &|user| user.updated_at = odd(999),
+        &|user| user.session_epoch = u32::MAX / 2,
+        &|user| user.reset = Some(reset(2, 4)),
+        &|user| user.reset = None,
+        &|user| user.kept_session = Some(kept(2, 8)),
+        &|user| user.kept_session = None,
+    ];
+    for change in changes {
+        assert_eq!(store.find(now.id).await, Ok(Some(Arc::new(now.clone()))));
+        assert_eq!(store.list(None, 10).await, Ok(vec![now.clone()]));
+        let changed = next(&now, change);
+        assert_eq!(store.replace(&changed, now.version, &[]).await, Ok(()));
+        now = changed;
+    }
+    assert_eq!(
+        store.find_by_username(&now.username).await,
+        Ok(Some(Arc::new(now.clone())))
+    );
+    assert_eq!(store.list_by_username("", None, 10).await, Ok(vec![now]));
 }
 
 /// To 1..=[`MAX_PAGE`].

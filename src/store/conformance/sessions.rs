@@ -1,8 +1,11 @@
 //! The clauses of [`SessionStore`](crate::store::SessionStore).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Subject, all_at_once, assert_one_won, next_session, session, session_id, user_id};
+use crate::clock::Timestamp;
+use crate::session::SessionRecord;
 use crate::store::{Conflict, StoreError};
 
 /// Under its user only, and whole.
@@ -21,6 +24,55 @@ pub async fn a_session_is_opened_once_and_found(subject: &dyn Subject) {
     );
     assert_eq!(store.find_session(user_id(2), session_id(10)).await, Ok(None));
     assert_eq!(store.open_session(&session(2, 10), &[]).await, Ok(()));
+}
+
+/// However it came there, and whatever it is changed to.
+pub async fn every_field_of_a_session_is_kept(subject: &dyn Subject) {
+    let store = subject.fresh().await;
+    let odd = |millis: i64| Timestamp::from_millis(1_700_000_000_000 + millis);
+    let first = SessionRecord {
+        revision: 3,
+        epoch: 7,
+        generation: 9,
+        client_id: None,
+        user_agent: Some("Käfer/1.0 (%_'\")".to_owned()),
+        ip: Some([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()),
+        scopes: BTreeSet::new().try_into().expect("an empty set is one"),
+        created_at: odd(1),
+        auth_time: odd(2),
+        last_used_at: odd(3),
+        rotated_at: odd(4),
+        expires_at: odd(5),
+        ..session(1, 10)
+    };
+    assert_eq!(store.open_session(&first, &[]).await, Ok(()));
+    let changes: [&dyn Fn(&mut SessionRecord); 9] = [
+        &|session| session.generation = 10,
+        &|session| session.client_id = Some("balcony".to_owned()),
+        &|session| session.user_agent = None,
+        &|session| session.ip = None,
+        &|session| session.scopes = super::scopes("invoices user"),
+        &|session| session.auth_time = odd(6),
+        &|session| session.last_used_at = odd(7),
+        &|session| session.rotated_at = odd(8),
+        &|session| session.expires_at = odd(9),
+    ];
+    let mut now = first;
+    for change in changes {
+        assert_eq!(
+            store.find_session(now.user_id, now.id).await,
+            Ok(Some(Arc::new(now.clone())))
+        );
+        let mut changed = SessionRecord {
+            revision: now.revision + 1,
+            ..now.clone()
+        };
+        change(&mut changed);
+        assert_eq!(store.replace_session(&changed, now.revision).await, Ok(()));
+        now = changed;
+    }
+    assert_eq!(store.list_sessions(now.user_id, None, 10).await, Ok(vec![now.clone()]));
+    assert_eq!(store.scan_sessions(None, 10).await, Ok(vec![now]));
 }
 
 /// Page by page; one user's never among another's.

@@ -29,15 +29,19 @@ pub async fn a_dropped_future_disturbs_nothing(subject: &dyn Subject) {
         start_and_drop(store.create(&user(number, username), &[])).await;
     }
     assert_eq!(store.check().await, Ok(()));
-    let there = store.list(None, 1000).await.expect("the users are listed");
     for (number, username) in (0..).zip(&names) {
-        let by_id = store.find(user_id(number)).await;
-        assert_eq!(by_id, store.find_by_username(&name(username)).await);
-        assert_eq!(
-            by_id.map(|user| user.is_some()),
-            Ok(there.iter().any(|user| user.id == user_id(number)))
+        // What is still under way is made or refused before this, or refused because of it.
+        let created = store.create(&user(number, username), &[]).await;
+        assert!(
+            matches!(created, Ok(()) | Err(StoreError::Conflict(Conflict::Id))),
+            "{created:?}"
         );
+        let whole = Ok(Some(Arc::new(user(number, username))));
+        assert_eq!(store.find(user_id(number)).await, whole);
+        assert_eq!(store.find_by_username(&name(username)).await, whole);
     }
+    let there = store.list(None, 1000).await.expect("the users are listed");
+    assert_eq!(there.len(), names.len());
     assert_eq!(store.create(&user(1000, "juliet"), &[]).await, Ok(()));
     assert_eq!(
         store.find(user_id(1000)).await,
