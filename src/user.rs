@@ -6,6 +6,7 @@ mod username;
 
 pub use id::{EventId, InvalidId, SessionId, UserId};
 pub use scope::{InvalidScope, Scope, Scopes};
+pub(crate) use scope::{MAX_SCOPE_LEN, MAX_SCOPES};
 pub use username::{InvalidUsername, Username};
 
 use schemars::JsonSchema;

@@ -20,7 +20,7 @@ use crate::error::{Error, Problem};
 use crate::guard::CurrentUser;
 use crate::http::catch::refuse;
 use crate::http::respond::{empty, failure, of_schema};
-use crate::user::Scopes;
+use crate::user::{MAX_SCOPE_LEN, MAX_SCOPES, Scopes};
 
 /// What stands for itself in a name: what RFC 3986 §2.3 leaves unreserved, and the `@` of names that are e-mail addresses.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
@@ -97,7 +97,8 @@ impl OpenApiFromRequest<'_> for Wanted {
             value: of_schema(SchemaObject {
                 instance_type: Some(InstanceType::String.into()),
                 string: Some(Box::new(StringValidation {
-                    max_length: Some(64),
+                    // With a space between two.
+                    max_length: Some(u32::from(MAX_SCOPES) * (u32::from(MAX_SCOPE_LEN) + 1) - 1),
                     min_length: Some(1),
                     // RFC 6749 section 3.3.
                     pattern: Some(r"^[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*$".to_owned()),

@@ -1,5 +1,6 @@
 //! What clients can find out about this server by themselves (RFC 8414).
 
+use rocket::http::uri::Origin;
 use rocket::{Route, State, get};
 use rocket_okapi::okapi::openapi3::OpenApi;
 use rocket_okapi::settings::OpenApiSettings;
@@ -12,7 +13,7 @@ use crate::shild::Shild;
 use crate::user::Scope;
 
 pub(super) fn routes(settings: &OpenApiSettings) -> (Vec<Route>, OpenApi) {
-    openapi_get_routes_spec![settings: authorization_server_metadata]
+    openapi_get_routes_spec![settings: authorization_server_metadata, metadata_of_an_issuer_with_a_path]
 }
 
 /// The metadata of RFC 8414 §2.
@@ -49,6 +50,23 @@ pub(crate) struct Metadata {
 #[openapi(tag = "OAuth 2", operation_id = "authorization_server_metadata")]
 #[get("/.well-known/oauth-authorization-server")]
 fn authorization_server_metadata(shild: &State<Shild>) -> Shown<Metadata> {
+    metadata(shild)
+}
+
+/// Where clients look for it whose issuer has a path: that comes behind the well-known one (RFC 8414 §3.1).
+#[openapi(skip)]
+#[get("/.well-known/oauth-authorization-server/<_..>")]
+fn metadata_of_an_issuer_with_a_path(shild: &State<Shild>, asked: &Origin<'_>) -> Option<Shown<Metadata>> {
+    let (_, rest) = shild.issuer().split_once("://")?;
+    let path = &rest[rest.find('/')?..];
+    let asked = asked
+        .path()
+        .as_str()
+        .strip_prefix("/.well-known/oauth-authorization-server")?;
+    (asked.trim_end_matches('/') == path.trim_end_matches('/')).then(|| metadata(shild))
+}
+
+fn metadata(shild: &Shild) -> Shown<Metadata> {
     let base = shild.issuer().trim_end_matches('/');
     Shown(Metadata {
         issuer: shild.issuer().to_owned(),

@@ -10,11 +10,11 @@ use schemars::schema::Schema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The most characters one scope may have [own].
-pub(super) const MAX_SCOPE_LEN: u8 = 64;
+pub(crate) const MAX_SCOPE_LEN: u8 = 64;
 
 /// The most scopes a set may have [own]: a token that carries them all stays within the
 /// 4 KiB of requirement P11.
-pub(super) const MAX_SCOPES: u8 = 32;
+pub(crate) const MAX_SCOPES: u8 = 32;
 
 /// One scope: 1 to 64 characters of `scope-token` (RFC 6749 §3.3).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

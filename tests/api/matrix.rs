@@ -29,7 +29,9 @@ const PUBLIC: [&str; 9] = [
 const ANY_SCOPE: &str = "";
 
 /// What is mounted and not in the document: pages for people.
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 18] = [
+    // The metadata of an issuer with a path.
+    "/.well-known/oauth-authorization-server/<_..>",
     "/",
     "/account/account.js",
     "/account/api.js",

@@ -198,3 +198,19 @@ async fn the_metadata_tells_the_issuer_of_the_tokens_and_every_endpoint() {
     }
     assert_eq!(body.get("jwks_uri"), None);
 }
+
+// T22, RFC 8414 §3.1. Failed before: a client of an issuer with a path found nothing.
+#[tokio::test]
+async fn the_metadata_of_an_issuer_with_a_path_are_where_its_clients_look_for_them() {
+    let well_known = "/.well-known/oauth-authorization-server";
+    let at =
+        |issuer: &'static str| App::with(move |settings| settings.issuer = Some(issuer.to_owned().try_into().unwrap()));
+    let app = at("https://id.example/base/of").await;
+    let (status, body) = app.get(&format!("{well_known}/base/of"), "").await;
+    assert_eq!((status, &body["issuer"]), (200, &json!("https://id.example/base/of")));
+    for other in ["/base", "/base/of/it", "/of", "//base/of"] {
+        assert_eq!(app.get(&format!("{well_known}{other}"), "").await.0, 404, "{other}");
+    }
+    let app = at("https://id.example").await;
+    assert_eq!(app.get(&format!("{well_known}/base"), "").await.0, 404);
+}
