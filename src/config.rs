@@ -65,10 +65,11 @@ pub struct Settings {
     /// How guessing is held back.
     pub throttle: ThrottleSettings,
     /// How long the server waits for the whole of a request's head, from its first byte, and for a body (requirement H9); for
-    /// the next piece of one that may be long. Default 10 seconds; 1 second to 1 hour.
+    /// the next piece of one that may be long. Default 10 seconds; 1 second to 1 hour. In an application of your own, of bodies
+    /// only: its connections are Rocket's.
     pub request_timeout: Period,
     /// A connection on which nothing was asked for this long is closed (requirement H9). Default 75 seconds, longer than
-    /// proxies commonly keep theirs; 1 second to 1 hour.
+    /// proxies commonly keep theirs; 1 second to 1 hour. Of no effect in an application of your own.
     pub idle_timeout: Period,
     /// Proxies whose `Forwarded`, `X-Forwarded-For` and `X-Real-IP` count (requirement H8): addresses or CIDR blocks. Default none.
     pub trusted_proxies: Vec<TrustedProxy>,
@@ -104,15 +105,16 @@ pub struct Settings {
     pub verified_tokens: usize,
     /// How much of the audit log is kept.
     pub audit: AuditSettings,
-    /// Form of the log on standard error. Default `text`.
+    /// Form of the log on standard error. Default `text`. Of no effect in an application of your own, which has the log.
     pub log: log::Format,
-    /// The least important level that is logged. Default `info`.
+    /// The least important level that is logged. Default `info`. Of no effect in an application of your own.
     pub log_level: log::Level,
 }
 
 /// Where users, sessions and keys are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum StoreKind {
     /// On disk, in `data_dir`, by sled.
     Sled,

@@ -69,7 +69,8 @@ impl CurrentUser {
         self.0.session.client_id.as_deref()
     }
 
-    pub(crate) const fn signed_in(&self) -> &SignedIn {
+    /// All of it, as [`Shild::end_other_sessions`] wants it.
+    pub const fn signed_in(&self) -> &SignedIn {
         &self.0
     }
 }
@@ -83,7 +84,8 @@ impl CurrentUser {
 /// }
 /// ```
 pub trait ScopeName: Send + Sync + 'static {
-    /// The scope as it stands in tokens.
+    /// The scope as it stands in tokens. With one that is none (RFC 6749 §3.3: printable ASCII without a space, `"` and `\`) on
+    /// a route, the launch is refused.
     const NAME: &'static str;
 }
 
@@ -105,6 +107,14 @@ pub mod scope {
 
     impl ScopeName for Admin {
         const NAME: &'static str = Scope::ADMIN;
+    }
+
+    /// Questions about other people's tokens.
+    #[derive(Debug)]
+    pub enum Introspect {}
+
+    impl ScopeName for Introspect {
+        const NAME: &'static str = Scope::INTROSPECT;
     }
 }
 
@@ -245,8 +255,8 @@ impl<'r> FromRequest<'r> for Introspector {
     }
 }
 
-/// What a guard says of itself in the document.
-fn security(scopes: &[&str]) -> RequestHeaderInput {
+/// What a guard says of itself in the document; with no set of scopes, that nobody need be signed in.
+fn security(scopes: Option<&[&str]>) -> RequestHeaderInput {
     let described = [
         (Scope::USER, "Your own account"),
         (Scope::ADMIN, "All of administration"),
@@ -269,22 +279,21 @@ fn security(scopes: &[&str]) -> RequestHeaderInput {
         extensions: okapi::Map::default(),
     };
     let mut requirement = SecurityRequirement::new();
-    requirement.insert(
-        SCHEME.to_owned(),
-        scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-    );
+    // None at all: it is served without as well (OpenAPI 3.0.3, Security Requirement Object).
+    requirement.extend(scopes.map(|scopes| {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned());
+        (SCHEME.to_owned(), scopes.collect())
+    }));
     RequestHeaderInput::Security(SCHEME.to_owned(), scheme, requirement)
 }
 
-fn refusals(generator: &mut OpenApiGenerator, scoped: bool) -> Responses {
+fn refusals(generator: &mut OpenApiGenerator, scopes: Option<&[&str]>) -> Responses {
     // Each guard looks into the store, which may be unavailable.
-    let mut problems = vec![
-        Problem::InvalidRequest,
-        Problem::Unauthenticated,
-        Problem::InvalidToken,
-        Problem::Unavailable,
-    ];
-    if scoped {
+    let mut problems = vec![Problem::InvalidRequest, Problem::InvalidToken, Problem::Unavailable];
+    if scopes.is_some() {
+        problems.push(Problem::Unauthenticated);
+    }
+    if scopes.is_some_and(|scopes| !scopes.is_empty()) {
         problems.push(Problem::InsufficientScope);
     }
     let mut responses = Responses::default();
@@ -293,7 +302,7 @@ fn refusals(generator: &mut OpenApiGenerator, scoped: bool) -> Responses {
 }
 
 macro_rules! guard {
-    ($guard:ty $(, $param:ident: $bound:ident)?; $scopes:expr) => {
+    ($guard:ty $(, $param:ident: $bound:ident)?; $scopes:expr $(, $name:expr)?) => {
         impl<'r $(, $param: $bound)?> OpenApiFromRequest<'r> for $guard {
             fn from_request_input(
                 _: &mut OpenApiGenerator,
@@ -304,22 +313,30 @@ macro_rules! guard {
             }
 
             fn get_responses(generator: &mut OpenApiGenerator) -> rocket_okapi::Result<Responses> {
-                let scopes: &[&str] = $scopes;
-                Ok(refusals(generator, !scopes.is_empty()))
+                Ok(refusals(generator, $scopes))
             }
         }
 
-        /// A launch is refused if the guard is on a route and shild is not attached.
+        /// A launch is refused if the guard is on a route and shild is not attached, or its scope is none.
         impl $(<$param: $bound>)? Sentinel for $guard {
             fn abort(rocket: &Rocket<Ignite>) -> bool {
-                rocket.state::<Shild>().is_none()
+                rocket.state::<Shild>().is_none() $(|| !is_scope($name))?
             }
         }
     };
 }
 
-guard!(CurrentUser; &[]);
-guard!(Scoped<S>, S: ScopeName; &[S::NAME]);
-guard!(MaybeUser; &[]);
-guard!(Administrator; &[Scope::ADMIN]);
-guard!(Introspector; &[Scope::INTROSPECT]);
+guard!(CurrentUser; Some(&[]));
+guard!(Scoped<S>, S: ScopeName; Some(&[S::NAME]), S::NAME);
+guard!(MaybeUser; None);
+guard!(Administrator; Some(&[Scope::ADMIN]));
+guard!(Introspector; Some(&[Scope::INTROSPECT]));
+
+/// Whether this can be a scope; of what cannot, nobody would ever be let in.
+fn is_scope(name: &str) -> bool {
+    let refused = Scope::parse(name).err();
+    if let Some(error) = &refused {
+        tracing::error!("a route asks for the scope {name:?}: {error}");
+    }
+    refused.is_none()
+}

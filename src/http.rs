@@ -55,8 +55,8 @@ impl Fairing for Frame {
 
     async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
         // What the program's own server has read is not in Rocket's hands, so there is nothing that it could take for a method.
-        if self.whole && !Passing::of(request).by_server {
-            undo_method_override(request, data).await;
+        if !Passing::of(request).by_server {
+            undo_method_override(request, data, self.whole).await;
         }
     }
 
@@ -89,10 +89,12 @@ impl Fairing for Frame {
 
 /// Rocket takes a form that begins with `_method=…` for a request with that method, before any fairing runs. No form
 /// of shild's has such a parameter, so it is taken back (requirement H7). A true request of another method that carries
-/// such a form becomes a POST, which no route but the right one answers.
-async fn undo_method_override(request: &mut Request<'_>, data: &mut Data<'_>) {
+/// such a form becomes a POST, which no route but the right one answers. In somebody else's application, where not the `whole` is
+/// shild's, it is what that wants for its own paths.
+async fn undo_method_override(request: &mut Request<'_>, data: &mut Data<'_>, whole: bool) {
     if request.content_type().is_some_and(|kind| kind.is_form())
         && request.method() != Method::Post
+        && (whole || catch::is_own_path(request))
         && rocket::form::Form::values(&String::from_utf8_lossy(data.peek(32).await))
             .next()
             .is_some_and(|field| field.name == "_method")

@@ -30,6 +30,9 @@
 //! }
 //! ```
 //!
+//! What of other crates stands in this one's interface: Rocket 0.5, for [`Stage::mount`] `rocket_okapi` 0.9 with `schemars` 0.8, and for
+//! a [`store`] of your own `async-trait` 0.1, which is `rocket::async_trait` as well.
+//!
 //! Settings stand in the application's own `Rocket.toml`, in the table `[default.shild]`; the directory `data` is made where the
 //! application is started. What shild has to say, such as why it cannot be opened, goes to the application's log. To show
 //! your routes in the OpenAPI document, see [`Stage::mount`]; to test them, the module `testing` behind the feature of that name.
@@ -85,6 +88,7 @@ mod users;
 pub use background::Rounds;
 pub use keys::reset_keys;
 pub use origin::Origin;
+pub use sessions::SignedIn;
 pub use shild::{Builder, Shild, StartError, find_store, verify_store};
 pub use snapshots::Manifest;
 pub use snapshots::restore::{RestoreError, Restored, restore};

@@ -4,7 +4,7 @@ mod examples;
 
 use okapi::openapi3::{
     Info, License, OAuthFlows, OpenApi, Operation, Parameter, ParameterValue, PathItem, RefOr, Responses,
-    SecuritySchemeData, Tag,
+    SecurityRequirement, SecuritySchemeData, Tag,
 };
 use rocket_okapi::r#gen::OpenApiGenerator;
 use rocket_okapi::okapi;
@@ -99,22 +99,27 @@ pub(crate) fn finish(mut spec: OpenApi, token_path: &str) -> OpenApi {
     let schemas = &mut spec.components.get_or_insert_default().schemas;
     schemas.extend(made.schemas);
     for (name, schema) in schemas {
-        Mend.visit_schema_object(schema);
-        let object = schema.object.get_or_insert_default();
-        if WITH_NULLS.contains(&name.as_str()) {
-            object.required = object.properties.keys().cloned().collect();
-        }
-        if WITHOUT_NULLS.contains(&name.as_str()) {
-            object.properties.values_mut().for_each(forbid_null);
-        }
-        if FORMS.contains(&name.as_str()) {
-            object.additional_properties = Some(Box::new(text().into()));
-        }
-        if let Some(example) = examples::of(name) {
-            schema.extensions.insert("example".to_owned(), example);
-        }
+        mend(name, schema);
     }
     spec
+}
+
+/// Makes of a schema what the answers are.
+fn mend(name: &str, schema: &mut SchemaObject) {
+    Mend.visit_schema_object(schema);
+    let object = schema.object.get_or_insert_default();
+    if WITH_NULLS.contains(&name) {
+        object.required = object.properties.keys().cloned().collect();
+    }
+    if WITHOUT_NULLS.contains(&name) {
+        object.properties.values_mut().for_each(forbid_null);
+    }
+    if FORMS.contains(&name) {
+        object.additional_properties = Some(Box::new(text().into()));
+    }
+    if let Some(example) = examples::of(name) {
+        schema.extensions.insert("example".to_owned(), example);
+    }
 }
 
 /// Makes of a schema what OpenAPI 3.0 calls so.
@@ -188,14 +193,43 @@ fn forbid_null(schema: &mut Schema) {
 
 /// Adds the routes of the application that shild is a guest in to the finished document; the document then bears the
 /// application's name and version.
-pub(crate) fn add_guests(spec: &mut OpenApi, base: &str, guests: &OpenApi) {
+///
+/// # Errors
+/// If a schema there and another one here have the same name: one of them would be lost.
+pub(crate) fn add_guests(spec: &mut OpenApi, base: &str, guests: &OpenApi) -> Result<(), String> {
     let mut guests = guests.clone();
+    hold_apart(spec, &guests)?;
+    for operation in guests.paths.values_mut().flat_map(operations) {
+        let security = operation.security.get_or_insert_default();
+        // A guard can name but one: nobody at all, and whoever is signed in besides.
+        if security.contains(&SecurityRequirement::new()) {
+            security.push([(SCHEME.to_owned(), Vec::new())].into_iter().collect());
+        }
+    }
     guests.openapi.clone_from(&spec.openapi);
     spec.info.title.clone_from(&guests.info.title);
     spec.info.version.clone_from(&guests.info.version);
     spec.info.license.clone_from(&guests.info.license);
     let base = base.trim_end_matches('/');
     merge_specs(spec, &base, &guests).expect("the versions are the same, and nothing else is refused");
+    Ok(())
+}
+
+/// Makes sure that what has the same name in both is the same, as it is where a guest answers with what is shild's.
+fn hold_apart(spec: &OpenApi, guests: &OpenApi) -> Result<(), String> {
+    let schemas = |spec: &OpenApi| spec.components.clone().unwrap_or_default().schemas;
+    let own = schemas(spec);
+    for (name, theirs) in schemas(guests) {
+        let mut mended = theirs.clone();
+        mend(&name, &mut mended);
+        if own.get(&name).is_some_and(|own| *own != theirs && *own != mended) {
+            return Err(format!(
+                "the OpenAPI document has a schema {name} already, which is another than that of the routes to be mounted: give \
+                 theirs another name, by #[schemars(rename = \"…\")]"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -273,10 +307,10 @@ fn type_parameter(parameter: &mut Parameter) {
             schema.metadata().default = Some(false.into());
         }
         "format" => {
-            schema.enum_values = Some(Format::ALL.map(|format| format.as_str().into()).into());
+            schema.enum_values = Some(Format::ALL.iter().map(|format| format.as_str().into()).collect());
             schema.metadata().default = Some(Format::default().as_str().into());
         }
-        "kind" => schema.enum_values = Some(AuditKind::ALL.map(|kind| kind.as_str().into()).into()),
+        "kind" => schema.enum_values = Some(AuditKind::ALL.iter().map(|kind| kind.as_str().into()).collect()),
         "session_id" | "user_id" => schema.format = Some("uuid".to_owned()),
         _ => {}
     }

@@ -24,8 +24,10 @@ use crate::token::{Claims, Expected, Verified};
 use crate::user::{Scopes, SessionId, UserId, UserRecord};
 use crate::users::mine;
 
-/// Whoever an access token was accepted for.
+/// Whoever an access token was accepted for, as [`Shild::authenticate`] and [`CurrentUser::signed_in`](crate::guard::CurrentUser::signed_in)
+/// have it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SignedIn {
     /// The user as it is now.
     pub user: Arc<UserRecord>,

@@ -34,6 +34,7 @@ use crate::token::verified::VerifiedTokens;
 pub struct Shild(Arc<Parts>);
 
 /// What it is made of; the modules that say what it does reach into this.
+#[doc(hidden)]
 pub struct Parts {
     pub(crate) settings: Settings,
     pub(crate) store: Arc<dyn Store>,
@@ -49,7 +50,10 @@ pub struct Parts {
     pub(crate) snapshots: Option<Snapshots>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    /// Once the address is known that is listened on.
     issuer: OnceLock<String>,
+    /// Until then.
+    issuer_before: String,
     /// Held during a step of the background; once it is true there are no more of them.
     pub(crate) background_ended: Mutex<bool>,
     /// Whether this process does the work of the background.
@@ -113,11 +117,11 @@ impl Shild {
         &*self.random
     }
 
-    /// The issuer of the tokens: the setting, or the address that is listened on.
+    /// The issuer of the tokens: the setting, or the address that is listened on; until that is known,
+    /// `http://127.0.0.1:8000`.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        let unknown = || self.settings.issuer_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)));
-        self.issuer.get_or_init(|| unknown().as_str().to_owned())
+        self.issuer.get().unwrap_or(&self.issuer_before)
     }
 
     /// The audience of the tokens: the setting, or the issuer.
@@ -129,10 +133,13 @@ impl Shild {
             .map_or_else(|| self.issuer(), Audience::as_str)
     }
 
-    /// Makes the address that is listened on the issuer, unless the settings name one. Without effect once an issuer
-    /// is in use.
-    pub(crate) fn listens_on(&self, address: SocketAddr) {
-        let _ = self.issuer.set(self.settings.issuer_at(address).as_str().to_owned());
+    /// Makes the address that is listened on the issuer, unless the settings name one; the first time counts.
+    pub(crate) fn listens_on(&self, address: SocketAddr, tls: bool) {
+        let mut issuer = self.settings.issuer_at(address).as_str().to_owned();
+        if tls && self.settings.issuer.is_none() {
+            issuer = issuer.replacen("http:", "https:", 1);
+        }
+        let _ = self.issuer.set(issuer);
     }
 
     /// Whether errors at this path are those of RFC 6749 §5.2.
@@ -176,8 +183,11 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Uses this store instead of the one that the settings name. If the settings hold no master key, one is made that
-    /// lives as long as the process: its signing keys cannot be opened again after a restart.
+    /// Uses this store instead of the one that the settings name. If neither the settings nor [`Builder::master_key`] give a
+    /// master key, one is made that lives as long as the process, which will do for a store that does, too: one that outlives it
+    /// does not start a second time without the key of the first.
+    ///
+    /// One [`Shild`] at a time uses a store: the signing keys and the counts of failures are kept in memory as well.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
@@ -249,6 +259,11 @@ impl Builder {
             None => match given_master_key(&settings)? {
                 Some(key) => key,
                 None if may_keep => MasterKey::load_or_create(&master_key_path(&settings), &*random, stored.is_none())?,
+                None if stored.is_some() => {
+                    let reason = "the store that was handed in has signing keys, and there is no master key to open them with: \
+                                  set master_key, or give it by Builder::master_key";
+                    return Err(StartError::Setting(reason.to_owned()));
+                }
                 None => MasterKey::generate(&*random),
             },
         };
@@ -266,6 +281,10 @@ impl Builder {
             operator: OperatorSecret::generate(&*random),
             metrics,
             issuer: OnceLock::new(),
+            issuer_before: settings
+                .issuer_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)))
+                .as_str()
+                .to_owned(),
             background_ended: Mutex::new(false),
             tended,
             snapshots,

@@ -11,7 +11,7 @@ use rocket_okapi::okapi::openapi3::OpenApi;
 use crate::config::{Settings, StoreKind};
 use crate::http::{Frame, catch};
 use crate::openapi::add_guests;
-use crate::routes;
+use crate::routes::{self, Mounted};
 use crate::shild::Shild;
 
 /// Mounts shild into an application, with the settings that stand in the application's own configuration (the table
@@ -64,7 +64,8 @@ impl Stage {
     /// Mounts routes of the application itself at `base`, and adds them to the document and to the docs page, which then
     /// have the application's name. `documented` is what `rocket_okapi::openapi_get_routes_spec!` gives.
     ///
-    /// Routes that are not to be documented need no more than [`Rocket::mount`].
+    /// Routes that are not to be documented need no more than [`Rocket::mount`]. Schemas have one name each in the whole document:
+    /// one that is called as one of shild's, and is another, stops the launch.
     pub fn mount(mut self, base: &'static str, documented: (Vec<Route>, OpenApi)) -> Self {
         let (routes, document) = documented;
         self.guests.push(Guests { base, routes, document });
@@ -93,11 +94,11 @@ impl Fairing for Stage {
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
         let opened = open(&rocket, self.shild.as_ref()).await;
         match opened {
-            Ok(shild) => Ok(mount(rocket, shild, self.whole, &self.guests)),
-            Err(error) => {
-                tracing::error!("{error}");
-                Err(rocket)
-            }
+            Ok(shild) => match document(&shild, &self.guests) {
+                Ok(mounted) => Ok(mount(rocket, shild, self.whole, &self.guests, mounted)),
+                Err(error) => Err(refused(rocket, &error)),
+            },
+            Err(error) => Err(refused(rocket, &error)),
         }
     }
 }
@@ -105,8 +106,8 @@ impl Fairing for Stage {
 /// The one of a test, before the one that was handed in, before one by the application's configuration.
 async fn open(rocket: &Rocket<Build>, given: Option<&Shild>) -> Result<Shild, String> {
     #[cfg(feature = "testing")]
-    if let Some(crate::testing::Prepared(shild)) = rocket.state() {
-        return Ok(shild.clone());
+    if let Some(prepared) = rocket.state::<crate::testing::Prepared>() {
+        return Ok(prepared.build(rocket.figment(), given.map(Shild::settings)).await);
     }
     if let Some(shild) = given {
         return Ok(shild.clone());
@@ -122,11 +123,23 @@ pub fn openapi(token_path: &str) -> OpenApi {
     routes::api(token_path).document
 }
 
-fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests]) -> Rocket<Build> {
-    let settings = shild.settings().clone();
-    let mut mounted = routes::api(settings.token_path.as_str());
+fn refused(rocket: Rocket<Build>, error: &str) -> Rocket<Build> {
+    tracing::error!("{error}");
+    rocket
+}
+
+/// shild's routes, and the document with the guests' routes in it.
+fn document(shild: &Shild, guests: &[Guests]) -> Result<Mounted, String> {
+    let mut mounted = routes::api(shild.settings().token_path.as_str());
     for guests in guests {
-        add_guests(&mut mounted.document, guests.base, &guests.document);
+        add_guests(&mut mounted.document, guests.base, &guests.document)?;
+    }
+    Ok(mounted)
+}
+
+fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests], mounted: Mounted) -> Rocket<Build> {
+    let settings = shild.settings().clone();
+    for guests in guests {
         rocket = rocket.mount(guests.base, guests.routes.clone());
     }
     let pages = routes::pages(&mounted.document);
@@ -169,9 +182,13 @@ fn lift_off(rocket: &Rocket<Orbit>, whole: bool) {
     };
     let config = rocket.config();
     let address = SocketAddr::new(config.address, config.port);
-    shild.listens_on(address);
+    shild.listens_on(address, config.tls_enabled());
     if whole {
         let_operator_in(&shild, address);
+    } else if shild.tended {
+        for warning in shild.settings().warnings(address) {
+            tracing::warn!("{warning}");
+        }
     }
     let shutdown = rocket.shutdown();
     tokio::spawn(async move { shild.background(shutdown).await });

@@ -53,7 +53,7 @@
 //! # fn main() { rocket::execute(cats_are_for_those_who_signed_in()) }
 //! ```
 //!
-//! The settings are those of the application's own configuration, but for the store, the cost of a hash and the throttle for
+//! The settings are those of the shild that the application has built itself, or else of its configuration, but for the store, the cost of a hash and the throttle for
 //! each source ([`settings`] has what stands in their place). With one seed, ids, keys and tokens are the same in each run, as
 //! long as a test makes its requests one after the other; [`TestServer::with_seed`] chooses another. [`assert_protected`] tries a
 //! route with every kind of bad token; [`TestServer::shild`] leads to the store.
@@ -63,13 +63,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rocket::figment::Figment;
 use rocket::http::{Header, Status};
 use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket};
 
 use crate::Shild;
 use crate::clock::{Clock, Random, Timestamp};
-use crate::config::{Argon2Settings, PerSourceSettings, Settings, StoreKind};
+use crate::config::{Argon2Settings, PasswordSettings, PerSourceSettings, Settings, StoreKind, ThrottleSettings};
 use crate::origin::Origin;
 use crate::user::{Scopes, UserRecord, Username};
 
@@ -152,8 +153,41 @@ pub fn settings() -> Settings {
     settings
 }
 
-/// The shild that the stage of an application under test takes, whatever it would else have opened.
-pub(crate) struct Prepared(pub(crate) Shild);
+/// What the stage of an application under test makes its shild with, whatever it would else have opened.
+pub(crate) struct Prepared {
+    clock: Arc<ManualClock>,
+    seed: u64,
+}
+
+impl Prepared {
+    /// With the settings of the shild that the application has made itself, or else those of its configuration.
+    pub(crate) async fn build(&self, figment: &Figment, given: Option<&Settings>) -> Shild {
+        let settings = match given {
+            Some(given) => given.clone(),
+            None => Settings::from_figment(figment).expect("the application's settings are right"),
+        };
+        let cheap = self::settings();
+        let settings = Settings {
+            store: cheap.store,
+            password: PasswordSettings {
+                argon2: cheap.password.argon2,
+                ..settings.password
+            },
+            throttle: ThrottleSettings {
+                per_source: cheap.throttle.per_source,
+                ..settings.throttle
+            },
+            ..settings
+        };
+        let shild = Shild::builder(settings)
+            .clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
+            .random(Arc::new(SeededRandom::new(self.seed)))
+            // What is done in the background would come at a moment that no test fixes.
+            .untended()
+            .build();
+        shild.await.expect("a store in memory opens")
+    }
+}
 
 /// An application that shild is attached to, in the test's own process. Requests are made with the methods of Rocket's
 /// [`Client`], which it is too.
@@ -177,22 +211,12 @@ impl TestServer {
     /// # Panics
     /// If the application does not launch.
     pub async fn with_seed(application: Rocket<Build>, seed: u64) -> Self {
-        let cheap = settings();
-        let figment = application.figment().clone();
-        let figment = figment
-            .merge(("shild.store", cheap.store))
-            .merge(("shild.password.argon2", cheap.password.argon2))
-            .merge(("shild.throttle.per_source", cheap.throttle.per_source));
-        let settings = Settings::from_figment(&figment).expect("the application's settings are right");
         let clock = Arc::new(ManualClock::default());
-        let shild = Shild::builder(settings)
-            .clock(Arc::clone(&clock) as Arc<dyn Clock>)
-            .random(Arc::new(SeededRandom::new(seed)))
-            // What is done in the background would come at a moment that no test fixes.
-            .untended()
-            .build();
-        let shild = shild.await.expect("a store in memory opens");
-        let client = Client::untracked(application.configure(figment).manage(Prepared(shild))).await;
+        let prepared = Prepared {
+            clock: Arc::clone(&clock),
+            seed,
+        };
+        let client = Client::untracked(application.manage(prepared)).await;
         let client = client.expect("the application launches");
         assert!(
             client.rocket().state::<Shild>().is_some(),

@@ -1,6 +1,7 @@
 //! `shild audit`
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 use shild::audit::AuditKind;
 use shild::config::Sources;
@@ -28,7 +29,7 @@ pub(super) struct AuditArgs {
     #[arg(long, value_name = "NAME|ID")]
     user: Option<String>,
     /// Only events of this kind.
-    #[arg(long, value_name = "K", value_parser = AuditKind::ALL.map(AuditKind::as_str))]
+    #[arg(long, value_name = "K", value_parser = PossibleValuesParser::new(AuditKind::ALL.iter().map(|kind| kind.as_str())))]
     kind: Option<String>,
     /// At most so many, the newest.
     #[arg(long, value_name = "N", default_value_t = 100)]

@@ -10,9 +10,11 @@ use rocket::http::uri::fmt::Path;
 use rocket::http::{Method, Status};
 use rocket::response::{Responder, Response};
 use rocket::{Catcher, Request};
+use serde_json::json;
 
 use super::is_own;
 use super::passing::Passing;
+use super::respond::problem_json;
 use crate::bearer::Challenge;
 use crate::error::{Error, Problem};
 use crate::oauth::OAuthError;
@@ -23,16 +25,20 @@ use crate::shild::Shild;
 pub(crate) fn refuse(request: &Request<'_>, error: impl Into<Error>) -> Status {
     let error = error.into();
     let status = Status::new(error.problem().status());
-    let _ = Passing::of(request).refusal.set(error);
+    Passing::of(request).refuse(error);
     status
+}
+
+/// Keeps why the program's own server refused a request, which leads to no route then.
+pub(crate) fn turn_away(request: &Request<'_>, error: Error) {
+    let _ = Passing::of(request).turned_away.set(error);
 }
 
 /// The challenge that a response of this status must carry because a guard refused the request with it, whoever's
 /// catcher made the response.
 pub(crate) fn challenge(request: &Request<'_>, status: Status) -> Option<String> {
-    let error = Passing::of(request).refusal.get()?;
-    let challenge = error.challenge.as_ref()?;
-    (error.problem().status() == status.code).then(|| challenge.www_authenticate())
+    let error = Passing::of(request).refusal(status)?;
+    Some(error.challenge.as_ref()?.www_authenticate())
 }
 
 /// The catcher for everything.
@@ -54,7 +60,10 @@ impl Handler for CatchAll {
         // OPTIONS is among what is allowed, but no route has it.
         let options = request.method() == Method::Options;
         if allowed.is_empty() || (allowed.contains(request.method().as_str()) && !options) {
-            return render(error_of(status, request), request);
+            return match error_of(status, request) {
+                Some(error) => render(error, request),
+                None => about_blank(status),
+            };
         }
         let allow = allowed.into_iter().collect::<Vec<_>>().join(", ");
         if options {
@@ -70,11 +79,14 @@ impl Handler for CatchAll {
     }
 }
 
-fn error_of(status: Status, request: &Request<'_>) -> Error {
-    if let Some(error) = Passing::of(request).refusal.get() {
-        return error.clone();
+/// Why this is answered. `None`: for a reason that only the application knows which shild is a guest in.
+fn error_of(status: Status, request: &Request<'_>) -> Option<Error> {
+    let passing = Passing::of(request);
+    if let Some(error) = passing.turned_away.get().cloned().or_else(|| passing.refusal(status)) {
+        return Some(error);
     }
-    match status.code {
+    Some(match status.code {
+        400 => Error::new(Problem::BadRequest, "The request could not be read."),
         401 => Challenge::Missing.into(),
         403 => Error::new(Problem::Forbidden, "This is not allowed."),
         404 => Error::new(Problem::NotFound, "There is nothing at this path."),
@@ -83,10 +95,21 @@ fn error_of(status: Status, request: &Request<'_>) -> Error {
         413 => Error::new(Problem::PayloadTooLarge, "The body is too large."),
         415 => Error::new(Problem::UnsupportedMediaType, "The body has the wrong content type."),
         422 => Error::new(Problem::Unprocessable, "The request is refused."),
+        500 => Error::new(Problem::Internal, "The server could not do this."),
         503 => Error::busy("The server is too busy."),
-        400..500 => Error::new(Problem::BadRequest, "The request could not be read."),
-        _ => Error::new(Problem::Internal, "The server could not do this."),
-    }
+        _ => return None,
+    })
+}
+
+/// A problem of which no more is known than its status (RFC 9457 §4.2.1).
+fn about_blank<'r>(status: Status) -> catcher::Result<'r> {
+    let body = json!({ "type": "about:blank", "title": status.reason_lossy(), "status": status.code }).to_string();
+    Response::build()
+        .status(status)
+        .header(problem_json())
+        .raw_header("Cache-Control", "no-store")
+        .sized_body(body.len(), Cursor::new(body))
+        .ok()
 }
 
 /// A problem; at an OAuth endpoint, an error of RFC 6749 §5.2.
@@ -102,6 +125,13 @@ fn render<'r>(error: Error, request: &'r Request<'_>) -> catcher::Result<'r> {
     };
     // Rocket answers a failed catcher with its own 500 page.
     response.or_else(|status| Response::build().status(status).sized_body(0, Cursor::new("")).ok())
+}
+
+/// Whether some route of shild's has this request's path.
+pub(super) fn is_own_path(request: &Request<'_>) -> bool {
+    let segments = || request.uri().path().segments();
+    let mut routes = request.rocket().routes();
+    routes.any(|route| is_own(route) && matches(route.uri.path(), segments()))
 }
 
 /// The methods that some route has for this request's path, with what follows from them (requirement H6).

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use hyper::HeaderMap;
 use rocket::Request;
+use rocket::http::Status;
 
 use crate::bearer::NOT_TEXT;
 use crate::error::Error;
@@ -20,8 +21,10 @@ pub(crate) struct Passing {
     pub(super) by_server: bool,
     /// Its id, once somebody has asked for it.
     pub(super) id: OnceLock<String>,
-    /// Why a guard refused it.
-    pub(super) refusal: OnceLock<Error>,
+    /// Why the program's own server refused it: then it leads to no route.
+    pub(super) turned_away: OnceLock<Error>,
+    /// Why a guard refused it; of several, the one asked last.
+    refusal: Mutex<Option<Error>>,
     /// Whether it is for a path of shild's, although for no route.
     pub(super) own: AtomicBool,
     /// The header fields that the program's own server has read. `None`: they are in Rocket's hands.
@@ -36,7 +39,8 @@ impl Passing {
             began: Instant::now(),
             by_server: false,
             id: OnceLock::new(),
-            refusal: OnceLock::new(),
+            turned_away: OnceLock::new(),
+            refusal: Mutex::new(None),
             own: AtomicBool::new(false),
             fields: None,
             body: Mutex::new(None),
@@ -58,6 +62,18 @@ impl Passing {
             body: Mutex::new(body),
             ..Self::new()
         });
+    }
+
+    /// Keeps why a guard refused it.
+    pub(super) fn refuse(&self, error: Error) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// Why a guard refused it, if what is answered has the status of that: whoever has taken a refusal for an answer, and gone
+    /// on, may have come to something else.
+    pub(super) fn refusal(&self, status: Status) -> Option<Error> {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        refusal.clone().filter(|error| error.problem().status() == status.code)
     }
 
     /// The body that the program's own server has taken, for whoever asks first. `None`: it is in Rocket's hands.

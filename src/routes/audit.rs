@@ -41,7 +41,13 @@ impl AuditQuery {
     fn filter(&self) -> Result<AuditFilter, Error> {
         let user_id = once("user_id", &self.user_id)?;
         let user_id = user_id.map(|text| text.parse().map_err(|_| refused("user_id", "a user's id")));
-        let kinds = || AuditKind::ALL.map(AuditKind::as_str).join(", ");
+        let kinds = || {
+            AuditKind::ALL
+                .iter()
+                .map(|kind| kind.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         let kind = once("kind", &self.kind)?;
         let kind = kind.map(|text| AuditKind::parse(text).ok_or_else(|| refused("kind", &kinds())));
         Ok(AuditFilter {

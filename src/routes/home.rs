@@ -61,5 +61,8 @@ fn page(settings: &Settings) -> String {
     };
     PAGE.replace("{{token_path}}", settings.token_path.as_str())
         .replace("{{registration}}", registration)
-        .replace("{{audit_kinds}}", &AuditKind::ALL.map(kind).concat())
+        .replace(
+            "{{audit_kinds}}",
+            &AuditKind::ALL.iter().copied().map(kind).collect::<String>(),
+        )
 }

@@ -145,7 +145,7 @@ fn to_rocket(
         refused.is_none().then(|| body.clone()),
     );
     if let Some(error) = refused {
-        catch::refuse(&local, error);
+        catch::turn_away(&local, error);
     }
     (local, id, body)
 }

@@ -287,6 +287,7 @@ pub enum KeyStatus {
 
 /// Why stored signing keys could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// Another master key, or an altered record: the two cannot be told apart.
     #[error(

@@ -203,6 +203,7 @@ pub struct InvalidMasterKey;
 
 /// Why there is no master key.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MasterKeyError {
     /// There is no file.
     #[error(

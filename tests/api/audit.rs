@@ -161,7 +161,7 @@ async fn each_thing_that_is_done_is_written_once_with_who_whom_and_whence() {
     kinds.extend(["locked", "key_retired"]);
 
     // Moving in and out, and back, have tests of their own.
-    let all: BTreeSet<_> = AuditKind::ALL.map(AuditKind::as_str).into_iter().collect();
+    let all: BTreeSet<_> = AuditKind::ALL.iter().map(|kind| kind.as_str()).collect();
     let elsewhere = BTreeSet::from(["imported", "exported", "restored"]);
     assert_eq!(all.difference(&kinds).copied().collect::<BTreeSet<_>>(), elsewhere);
 }

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use rocket::fairing::AdHoc;
-use rocket::http::Header;
+use rocket::http::{ContentType, Header, Status};
 use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket, catch, catchers, get, routes};
-use shild::config::{Period, Settings, StoreKind};
+use shild::config::{Period, Registration, Settings, StoreKind};
 use shild::guard::{CurrentUser, MaybeUser, ScopeName, Scoped};
-use shild::store::MemoryStore;
-use shild::testing::settings;
+use shild::store::{MemoryStore, Store};
+use shild::testing::{TestServer, settings};
 use shild::{Origin, Shild};
 
 use crate::helpers::*;
@@ -203,6 +203,208 @@ async fn their_default_catcher_is_left_in_its_place_and_the_challenge_is_there_a
     assert_eq!((bare.text(), bare.challenge()), ("theirs", r#"Bearer realm="shild""#));
     let bad = get(&client, "/user/me", Some("nonsense")).await.expect(401);
     assert!(bad.challenge().contains(r#"error="invalid_token""#));
+}
+
+#[get("/either")]
+fn either(user: Result<CurrentUser, Status>) -> Status {
+    user.map_or(Status::NotFound, |_| Status::Ok)
+}
+
+#[get("/status/<code>")]
+fn status(code: u16) -> Status {
+    Status::new(code)
+}
+
+// Failed before: whatever an application made of a refusal was answered as the refusal.
+#[rocket::async_test]
+async fn whoever_goes_on_after_a_refusal_answers_for_itself() {
+    let client = launched(
+        rocket::custom(figment())
+            .mount("/", routes![either])
+            .attach(stage().await),
+    )
+    .await;
+    for token in [None, Some("nonsense")] {
+        let answer = get(&client, "/either", token).await.expect(404);
+        assert_eq!(answer.json()["type"], "/problems/not-found");
+        assert_eq!(answer.header("www-authenticate"), None);
+    }
+}
+
+// Failed before: all that shild itself does not answer became 400 or 500.
+#[rocket::async_test]
+async fn a_status_of_theirs_stays_what_it_is() {
+    let client = launched(
+        rocket::custom(figment())
+            .mount("/", routes![status])
+            .attach(stage().await),
+    )
+    .await;
+    for code in [
+        400, 401, 403, 404, 406, 409, 410, 412, 418, 429, 499, 500, 501, 502, 503, 504,
+    ] {
+        let answer = get(&client, &format!("/status/{code}"), None).await.expect(code);
+        assert_eq!(answer.json()["status"], code);
+    }
+    assert_eq!(get(&client, "/status/409", None).await.json()["type"], "about:blank");
+}
+
+#[rocket::delete("/theirs")]
+fn delete_theirs() -> &'static str {
+    "deleted"
+}
+
+// H7. Failed before: a form made a sign-out, or an end of all sessions, of a POST.
+#[rocket::async_test]
+async fn a_guest_takes_no_form_for_another_method_and_leaves_that_to_its_host() {
+    let client = launched(
+        rocket::custom(figment())
+            .mount("/", routes![delete_theirs])
+            .attach(stage().await),
+    )
+    .await;
+    let post = |path| client.post(path).header(ContentType::Form).body("_method=DELETE");
+    let own = Answer::read(post("/user/me/sessions").dispatch().await).await;
+    assert_eq!(
+        (own.status, own.header("allow")),
+        (405, Some("DELETE, GET, HEAD, OPTIONS"))
+    );
+    assert_eq!(
+        Answer::read(post("/theirs").dispatch().await).await.expect(200).text(),
+        "deleted"
+    );
+}
+
+// Failed before: whoever used it before the launch made this the issuer for good.
+#[rocket::async_test]
+async fn what_is_done_before_the_launch_does_not_choose_the_issuer() {
+    let shild = Shild::builder(settings()).build().await.expect("it starts");
+    shild
+        .register("alice", PASSWORD, &Origin::default())
+        .await
+        .expect("she is new");
+    let figment = figment().merge(("port", 9321));
+    let client = launched(rocket::custom(figment).attach(shild.stage())).await;
+    let path = "/.well-known/oauth-authorization-server";
+    assert_eq!(get(&client, path, None).await.json()["issuer"], "http://127.0.0.1:9321");
+}
+
+// Failed before: it started with a key of its own, and said that the keys there are damaged or of another.
+#[tokio::test]
+async fn a_store_with_keys_wants_the_master_key_that_they_are_under() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let start = |settings: Settings| Shild::builder(settings).store(Arc::clone(&store)).build();
+    start(settings()).await.expect("there are none yet");
+    let error = start(settings()).await.unwrap_err().to_string();
+    assert!(error.contains("set master_key"), "{error}");
+}
+
+enum Spaced {}
+
+impl ScopeName for Spaced {
+    const NAME: &'static str = "read invoices";
+}
+
+#[get("/spaced")]
+fn spaced(_user: Scoped<Spaced>) {}
+
+// Failed before: it was tested with the settings of its configuration, and these were passed over.
+#[rocket::async_test]
+async fn a_shild_that_the_application_has_built_is_tested_with_its_settings() {
+    let mut settings = Settings {
+        registration: Registration::Closed,
+        ..Settings::default()
+    };
+    settings.throttle.max_failures = 3;
+    let shild = Shild::builder(settings)
+        .store(Arc::new(MemoryStore::new()))
+        .build()
+        .await;
+    let shild = shild.expect("it starts");
+    let server = TestServer::start(their_app().attach(shild.stage())).await;
+    let used = server.shild().settings();
+    assert_eq!(
+        (used.registration, used.throttle.max_failures),
+        (Registration::Closed, 3)
+    );
+    assert_eq!(used.password.argon2, shild::testing::settings().password.argon2);
+    assert_eq!(used.store, StoreKind::Memory);
+}
+
+#[rocket::async_test]
+async fn a_scope_that_is_none_stops_the_launch() {
+    let rocket = rocket::custom(figment())
+        .mount("/", routes![spaced])
+        .attach(stage().await);
+    let error = Client::untracked(rocket).await.expect_err("it must not launch");
+    assert!(
+        matches!(error.kind(), rocket::error::ErrorKind::SentinelAborts(_)),
+        "{error:?}"
+    );
+}
+
+mod namesakes {
+    use rocket::get;
+    use rocket::serde::json::Json;
+    use rocket_okapi::{openapi, openapi_get_routes_spec};
+
+    #[derive(serde::Serialize, schemars::JsonSchema)]
+    pub(super) struct User {
+        cats: u8,
+    }
+
+    #[openapi]
+    #[get("/owner")]
+    fn owner() -> Json<User> {
+        Json(User { cats: 3 })
+    }
+
+    #[openapi]
+    #[get("/me")]
+    fn me(me: shild::guard::CurrentUser) -> Json<shild::user::User> {
+        Json(me.user())
+    }
+
+    #[openapi]
+    #[get("/welcome")]
+    fn welcome(_user: shild::guard::MaybeUser) -> &'static str {
+        "welcome"
+    }
+
+    pub(super) fn another() -> super::Documented {
+        openapi_get_routes_spec![owner]
+    }
+
+    pub(super) fn the_same() -> super::Documented {
+        openapi_get_routes_spec![me, welcome]
+    }
+}
+
+type Documented = (Vec<rocket::Route>, rocket_okapi::okapi::openapi3::OpenApi);
+
+// Failed before: theirs had the members of shild's.
+#[rocket::async_test]
+async fn a_schema_of_the_same_name_is_the_same_or_stops_the_launch() {
+    let rocket = rocket::custom(figment()).attach(stage().await.mount("/api", namesakes::another()));
+    let error = Client::untracked(rocket).await.expect_err("it must not launch");
+    assert!(
+        matches!(error.kind(), rocket::error::ErrorKind::FailedFairings(_)),
+        "{error:?}"
+    );
+    let rocket = rocket::custom(figment()).attach(stage().await.mount("/api", namesakes::the_same()));
+    let client = launched(rocket).await;
+    let document = get(&client, "/openapi.json", None).await.json();
+    let schema = &document["paths"]["/api/me"]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+    assert_eq!(schema["$ref"], "#/components/schemas/User");
+}
+
+// Failed before: the document said that one must be signed in, and that 401 says so.
+#[rocket::async_test]
+async fn who_may_be_signed_in_is_documented_so() {
+    let rocket = rocket::custom(figment()).attach(stage().await.mount("/api", namesakes::the_same()));
+    let document = get(&launched(rocket).await, "/openapi.json", None).await.json();
+    let security = &document["paths"]["/api/welcome"]["get"]["security"];
+    assert_eq!(security, &serde_json::json!([{}, { "oauth2": [] }]));
 }
 
 #[rocket::async_test]

@@ -274,7 +274,7 @@ fn what_is_missing_or_mistyped_in_a_foreign_record_is_pointed_at() {
 
 #[test]
 fn formats_go_by_their_names() {
-    for format in Format::ALL {
+    for format in Format::ALL.iter().copied() {
         assert_eq!(format.as_str().parse(), Ok(format));
     }
     assert_eq!("Django".parse::<Format>(), Err(UnknownFormat));
