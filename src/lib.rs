@@ -93,3 +93,4 @@ pub use shild::{Builder, Shild, StartError, find_store, verify_store};
 pub use snapshots::Manifest;
 pub use snapshots::restore::{RestoreError, Restored, restore};
 pub use stage::{Stage, openapi, stage};
+pub use users::NewAccount;

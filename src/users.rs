@@ -28,10 +28,14 @@ pub(crate) struct Change {
 }
 
 /// A user to be made by an administrator. Without `Debug`, which would show the password.
-pub(crate) struct NewAccount<'a> {
-    pub(crate) username: &'a str,
-    pub(crate) password: Option<&'a str>,
-    pub(crate) scopes: Option<Scopes>,
+#[derive(Clone, Default)]
+pub struct NewAccount<'a> {
+    /// The name, as whoever it is for writes it.
+    pub username: &'a str,
+    /// Without one, the account can be entered only by a password reset.
+    pub password: Option<&'a str>,
+    /// What its tokens may carry; the scope `user` if it is not said.
+    pub scopes: Option<Scopes>,
 }
 
 fn gone() -> Error {
@@ -47,17 +51,33 @@ impl Shild {
         self.store.find(id).await?.ok_or_else(gone)
     }
 
-    /// Makes an account for somebody else. Without a password it can be entered only by a reset.
+    /// Makes an account for somebody else, whether registration is open or not. So an application makes the first administrator of a
+    /// store of its own, which the command line does not reach:
+    ///
+    /// ```
+    /// use shild::audit::Actor;
+    /// use shild::user::Scopes;
+    /// use shild::{NewAccount, Origin, Shild};
+    ///
+    /// # async fn make(shild: Shild) -> Result<(), Box<dyn std::error::Error>> {
+    /// let nurse = NewAccount {
+    ///     username: "nurse",
+    ///     password: Some("come hither nurse 7"),
+    ///     scopes: Some(Scopes::parse("admin user")?),
+    /// };
+    /// shild.create_user(nurse, Actor::Operator, &Origin::default()).await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// #     let settings = shild::config::Settings { store: shild::config::StoreKind::Memory, ..Default::default() };
+    /// #     make(Shild::builder(settings).build().await.unwrap()).await.unwrap();
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Problem::Unprocessable`] with what is wrong with the name or the password, [`Problem::UsernameTaken`],
     /// [`Problem::Unavailable`].
-    pub(crate) async fn create_user(
-        &self,
-        wanted: NewAccount<'_>,
-        actor: Actor,
-        origin: &Origin,
-    ) -> Result<User, Error> {
+    pub async fn create_user(&self, wanted: NewAccount<'_>, actor: Actor, origin: &Origin) -> Result<User, Error> {
         let username = self.parse_username(wanted.username)?;
         let hash = match wanted.password {
             None => None,
