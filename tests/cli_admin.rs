@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use server::{PASSWORD, Server, member, shild};
+use server::{PASSWORD, Server, member, shild, skipped};
 use tempfile::TempDir;
 
 fn home() -> TempDir {
@@ -308,7 +308,7 @@ fn a_password_is_read_from_standard_input_as_it_is() {
 fn a_password_is_asked_for_on_a_terminal() {
     let has_script = Command::new("script").arg("--version").output();
     if !has_script.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: there is no program script (util-linux) to make a terminal with");
+        skipped("cli_admin: there is no program script (util-linux) to make a terminal with");
         return;
     }
     let home = home();

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use server::{PASSWORD, Server, member, run, shild};
+use server::{PASSWORD, Server, member, run, shild, skipped};
 use shild::clock::SystemRandom;
 use shild::token::master::MasterKey;
 use tempfile::TempDir;
@@ -101,7 +101,7 @@ fn is_ignored(signal: u32) -> bool {
 fn the_end_of_its_terminal_is_an_end_like_any_other_unless_that_is_ignored() {
     // In such a place a program cannot tell what it was started for.
     if is_ignored(1) {
-        println!("SKIPPED: whoever runs the tests has SIGHUP ignored");
+        skipped("e2e: whoever runs the tests has SIGHUP ignored");
         return;
     }
     let home = home();
@@ -144,7 +144,7 @@ fn the_credentials_of_the_command_line_are_its_owners_only_and_gone_at_the_end()
 #[test]
 fn hashes_are_made_in_huge_pages() {
     if !fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
-        eprintln!("SKIPPED: this system has no huge pages");
+        skipped("e2e: this system has no huge pages");
         return;
     }
     let home = home();

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use server::{Server, run, shild};
+use server::{Server, run, shild, skipped};
 
 /// The address that the README's server listens on.
 const ADDRESS: &str = "http://127.0.0.1:8000";
@@ -82,7 +82,7 @@ fn administer(home: &Path) {
 fn may_run() -> bool {
     let may = is_there("bash");
     if !may {
-        eprintln!("SKIPPED: there is no bash");
+        skipped("readme: there is no bash");
     }
     may
 }
@@ -111,7 +111,7 @@ fn first_steps_and_administration_go_as_the_readme_says_with_a_server() {
             assert!(answer.contains(mark), "no {mark} in {answer}");
         }
     } else {
-        eprintln!("SKIPPED: First steps, there is no curl");
+        skipped("readme: First steps, there is no curl");
         server.register("juliet");
     }
     administer(home.path());

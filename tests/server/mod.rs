@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary that includes this uses another part of it")]
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -30,6 +30,12 @@ pub(crate) fn shild(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shild"));
     command.args(args).current_dir(home).env_clear().envs(SETTINGS);
     command
+}
+
+/// Says that something is not tested, and why, also where the test passes: what is printed is shown only where one fails.
+pub(crate) fn skipped(what: &str) {
+    // Who does not listen is not told.
+    drop(io::stderr().write_all(format!("SKIPPED {what}\n").as_bytes()));
 }
 
 /// Runs it to its end: exit code, standard output, standard error without the lines of the log.
