@@ -347,3 +347,9 @@ pub async fn assert_protected(rocket: Rocket<Build>, path: &str, scopes: &str) {
 pub fn hashes(shild: &Shild) -> u64 {
     shild.hasher.stats().hashes
 }
+
+/// What those of Argon2 have cost: the memory of each in KiB, times its iterations.
+#[must_use]
+pub fn hash_work(shild: &Shild) -> u64 {
+    shild.hasher.stats().work_kib
+}

@@ -299,7 +299,9 @@ fn fill_tag(
         argon2
             .hash_password_into_with_memory(password.as_bytes(), salt, tag, blocks)
             .expect("lengths of password, salt and tag are within Argon2's bounds and the memory suffices");
-    })
+    })?;
+    memory.work_kib += u64::from(argon2.params().m_cost()) * u64::from(argon2.params().t_cost());
+    Ok(())
 }
 
 /// Blocks of 1 KiB that a hash with these settings fills. The settings have been validated.

@@ -84,6 +84,8 @@ pub struct HasherStats {
     /// Times that memory for hashing was allocated: once a thread, once more after ten seconds without a hash, and once more for
     /// each foreign hash that needs more.
     pub allocations: u64,
+    /// What Argon2's hashes have cost since the start: the memory of each in KiB, times its iterations.
+    pub work_kib: u64,
 }
 
 /// How busy a [`Hasher`] is; for metrics.
@@ -205,6 +207,7 @@ impl Hasher {
             pending: self.pool.admitted(),
             hashes: self.hashes.load(Ordering::Relaxed),
             allocations: self.pool.allocations(),
+            work_kib: self.pool.work_kib(),
         }
     }
 
@@ -291,7 +294,8 @@ mod tests {
             HasherStats {
                 pending: 0,
                 hashes: 2,
-                allocations: 1
+                allocations: 1,
+                work_kib: 2 * 19456 * 2
             }
         );
     }
@@ -338,7 +342,8 @@ mod tests {
             HasherStats {
                 pending: 0,
                 hashes: 1,
-                allocations: 1
+                allocations: 1,
+                work_kib: 64
             }
         );
         // Not even the password whose hash it is.
@@ -415,7 +420,8 @@ mod tests {
             HasherStats {
                 pending: 0,
                 hashes: 3,
-                allocations: 1
+                allocations: 1,
+                work_kib: 3 * 64
             }
         );
     }

@@ -27,6 +27,8 @@ pub(super) struct Memory {
     dirty: usize,
     /// Since the count was taken last.
     pub(super) allocations: u64,
+    /// KiB times iterations of the hashes since the count was taken last.
+    pub(super) work_kib: u64,
     tell: TellOfMemory,
 }
 
@@ -42,6 +44,7 @@ impl Memory {
             keep,
             dirty: 0,
             allocations: 0,
+            work_kib: 0,
             tell,
         }
     }

@@ -63,6 +63,7 @@ impl Pool {
             }),
             wake: Condvar::new(),
             allocations: AtomicU64::new(0),
+            work_kib: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
         });
         // Made first: if a thread cannot be started, dropping it ends those that were.
@@ -127,6 +128,11 @@ impl Pool {
     pub(super) fn allocations(&self) -> u64 {
         self.shared.allocations.load(Ordering::Relaxed)
     }
+
+    /// KiB times iterations of all hashes.
+    pub(super) fn work_kib(&self) -> u64 {
+        self.shared.work_kib.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Pool {
@@ -151,6 +157,7 @@ struct Shared {
     /// Signalled when a job is queued and when the pool is closed.
     wake: Condvar,
     allocations: AtomicU64,
+    work_kib: AtomicU64,
     busy_nanos: AtomicU64,
 }
 
@@ -200,6 +207,8 @@ impl Shared {
             self.lock().admitted -= 1;
             self.allocations
                 .fetch_add(std::mem::take(&mut memory.allocations), Ordering::Relaxed);
+            self.work_kib
+                .fetch_add(std::mem::take(&mut memory.work_kib), Ordering::Relaxed);
             if let Ok(answer) = answer {
                 answer();
             }
