@@ -600,6 +600,29 @@ fn what_is_refused_is_not_remembered() {
     assert!(tokens.len() <= 16, "the cache is bounded");
 }
 
+// P8, P9: what is remembered is found by the whole token, or an altered one would need no signature.
+#[test]
+fn nothing_but_the_very_token_is_taken_for_one_that_is_remembered() {
+    let tokens = VerifiedTokens::new(16, &SystemRandom);
+    let keyring = keyring();
+    let token = issue(&keyring, &claims()).unwrap();
+    let token = token.as_str();
+    tokens.verify(&keyring, token, &EXPECTED, NOW).unwrap();
+    let found = |other: &str| tokens.verify(&keyring, other, &EXPECTED, NOW).is_ok() || tokens.hits() > 0;
+    for position in 0..token.len() {
+        for bit in 0..7 {
+            let mut bytes = token.as_bytes().to_vec();
+            bytes[position] ^= 1 << bit;
+            let altered = String::from_utf8(bytes).unwrap();
+            assert!(!found(&altered), "byte {position}, bit {bit}");
+        }
+        assert!(!found(&token[..position]), "cut at {position}");
+    }
+    assert!(!found(&format!("{token}A")));
+    assert_eq!(tokens.len(), 1);
+    assert!(found(token));
+}
+
 // T17
 #[test]
 fn a_refresh_token_is_no_access_token_and_the_other_way_round() {
