@@ -162,6 +162,24 @@ async fn a_weak_password_is_refused_with_why_and_what_would_help() {
     }
 }
 
+// W5: whoever guesses begins with what the service is called.
+#[rocket::async_test]
+async fn a_password_made_of_the_services_name_is_refused() {
+    let elsewhere = App::new().await;
+    register(&elsewhere, "alice", "bvnmrxkqzw").await.expect(201);
+    let app =
+        App::with(|settings| settings.issuer = Some("https://xkqzw.bvnmr.org".to_owned().try_into().unwrap())).await;
+    for password in ["bvnmrxkqzw", "hvqzshild"] {
+        let answer = register(&app, "alice", password).await.expect(422);
+        assert_eq!(answer.fault(), ("/password".to_owned(), "too_weak".to_owned()));
+        let detail = answer.json()["errors"][0]["detail"].as_str().unwrap().to_owned();
+        assert!(
+            detail.contains("the username or the name of this service"),
+            "{password}: {detail}"
+        );
+    }
+}
+
 // W6
 #[rocket::async_test]
 async fn raised_parameters_rehash_at_the_next_sign_in() {
@@ -181,6 +199,23 @@ async fn raised_parameters_rehash_at_the_next_sign_in() {
     assert!(new.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{new}");
     sign_in(&app, "alice", PASSWORD).await.expect(200);
     assert_eq!(hash(&app).await, new);
+}
+
+// W6: a salt of its own, or whoever has a copy of the store sees who has the same password.
+#[rocket::async_test]
+async fn one_password_of_two_users_has_two_hashes_when_they_are_renewed_too() {
+    let app = App::new().await;
+    for name in ["alice", "bertha"] {
+        register(&app, name, PASSWORD).await.expect(201);
+    }
+    let app = app.restart(|settings| settings.password.argon2.memory_kib = 64).await;
+    let renewed = async |name| {
+        sign_in(&app, name, PASSWORD).await.expect(200);
+        let hash = app.record(name).await.password_hash.unwrap().expose().to_owned();
+        assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
+        hash
+    };
+    assert_ne!(renewed("alice").await, renewed("bertha").await);
 }
 
 // W6: the one test with real hashes
