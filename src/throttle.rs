@@ -340,6 +340,21 @@ mod tests {
         assert!(lock(&throttle.sources).len() <= MAX_SOURCES);
     }
 
+    // T13: or a guesser with many addresses would wash off what the first of them has used up.
+    #[test]
+    fn a_source_that_has_had_its_share_is_not_forgotten_for_quiet_ones() {
+        let throttle = throttle(60, 3);
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        for _ in 0..3 {
+            assert_eq!(throttle.admit(ip, START), Ok(()));
+        }
+        for i in 0..70_000_u32 {
+            assert_eq!(throttle.admit(IpAddr::V4(i.into()), START), Ok(()));
+        }
+        assert!(lock(&throttle.sources).len() < 70_000, "some were forgotten");
+        assert_eq!(throttle.admit(ip, START), Err(Duration::from_secs(1)));
+    }
+
     // D4
     #[test]
     fn the_delay_doubles_and_ends_in_a_lock() {

@@ -86,6 +86,8 @@ impl App {
             )))
             .clock(clock.clone())
             .master_key(master.clone())
+            // What is done in the background would come at a moment that no test fixes.
+            .untended()
             .build()
             .await
             .expect("it starts");
@@ -133,6 +135,12 @@ impl App {
 
     /// A user with these scopes, signed in with all of them.
     pub(crate) async fn user_with(&self, name: &str, scopes: &str) -> Caller<'_> {
+        self.add_user(name, scopes).await;
+        self.signed_in(name, None).await
+    }
+
+    /// A user with these scopes, who has not signed in.
+    pub(crate) async fn add_user(&self, name: &str, scopes: &str) {
         let user = UserRecord {
             password_hash: Some(hash_of_password().await),
             scopes: Scopes::parse(scopes).expect("scopes"),
@@ -140,7 +148,6 @@ impl App {
         };
         let store: &dyn Store = &*self.store;
         store.create(&user, &[]).await.expect("the name is free");
-        self.signed_in(name, None).await
     }
 
     /// Whoever may do everything.

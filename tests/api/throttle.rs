@@ -1,5 +1,7 @@
 //! Guessing held back: per source and per account.
 
+use std::pin::pin;
+
 use rocket::futures::FutureExt as _;
 use shild::config::PerSourceSettings;
 
@@ -200,6 +202,45 @@ async fn failures_outlast_a_write_that_was_cut_short() {
     sign_in(&app, "alice", "wrong").await.expect(400);
     app.advance(86_400);
     sign_in(&app, "alice", PASSWORD).await.expect(400);
+}
+
+/// Has so many users fail to sign in once, and the first of them once more while that is being written; then lets the counts
+/// be written again, and starts anew from them.
+async fn assert_counted_while_counts_are_written(users: usize) {
+    let limit = |settings: &mut shild::config::Settings| settings.throttle.max_failures = 3;
+    let app = App::with(limit).await;
+    for n in 0..users {
+        let name = format!("user{n}");
+        app.add_user(&name, "user").await;
+        sign_in(&app, &name, "wrong").await.expect(400);
+    }
+    *app.next_fault.lock().unwrap() = Some(Fault::Pause("put_failures"));
+    let mut rounds = shild::Rounds::default();
+    {
+        let mut step = pin!(app.shild.step(&mut rounds));
+        assert!(step.as_mut().now_or_never().is_none());
+        sign_in(&app, "user0", "wrong").await.expect(400);
+        step.await;
+    }
+    app.shild.step(&mut rounds).await;
+    let app = app.restart(limit).await;
+    app.advance(86_400);
+    // The third.
+    sign_in(&app, "user0", "wrong").await.expect(400);
+    app.advance(86_400);
+    sign_in(&app, "user0", PASSWORD).await.expect(400);
+}
+
+// D4, W9
+#[rocket::async_test]
+async fn a_failure_that_comes_while_counts_are_written_is_stored_with_the_next() {
+    assert_counted_while_counts_are_written(1).await;
+}
+
+// D4, W9: past 4,096 counts those that are in the store are forgotten, and no others.
+#[rocket::async_test]
+async fn a_failure_that_comes_while_very_many_counts_are_written_is_stored_with_the_next() {
+    assert_counted_while_counts_are_written(4097).await;
 }
 
 // T13: names that differ only before mapping are one account

@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     Damage(&'static str),
     /// It never ends.
     Hang(&'static str),
+    /// It does nothing until it is polled once more.
+    Pause(&'static str),
 }
 
 impl Unreliable {
@@ -50,13 +52,17 @@ impl Unreliable {
             .next
             .lock()
             .unwrap()
-            .take_if(|(Fault::Damage(of) | Fault::Hang(of))| *of == name);
+            .take_if(|(Fault::Damage(of) | Fault::Hang(of) | Fault::Pause(of))| *of == name);
         match fault {
             Some(Fault::Damage(_)) => Err(StoreError::Corrupt {
                 record: name.to_owned(),
                 detail: "as the test has it".to_owned(),
             }),
             Some(Fault::Hang(_)) => std::future::pending().await,
+            Some(Fault::Pause(_)) => {
+                tokio::task::yield_now().await;
+                Ok(())
+            }
             None => Ok(()),
         }
     }
