@@ -5,6 +5,7 @@ mod audit;
 mod bearer;
 mod cors;
 mod docs;
+mod forward_auth;
 mod guest;
 mod headers;
 mod helpers;
