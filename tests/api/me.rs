@@ -50,6 +50,49 @@ async fn sessions_are_listed_and_can_be_ended() {
     assert_eq!(list().await.len(), 1);
 }
 
+#[rocket::async_test]
+async fn a_session_tells_what_it_was_opened_with_and_when_it_was_used_last() {
+    let app = App::new().await;
+    app.add_user("alice", "user").await;
+    let opened = app.now();
+    let form = [
+        ("grant_type", "password"),
+        ("username", "alice"),
+        ("password", PASSWORD),
+        ("client_id", "balcony"),
+    ];
+    let agent = format!("\u{1b}[31mLute\t/1\u{85} {}", "é".repeat(300));
+    let call = app.anonymous().post("/shild").form(&form).header("User-Agent", &agent);
+    let tokens = call.send().await.expect(200);
+    let only = async |access_token: &str| {
+        let list = app
+            .bearer(access_token)
+            .get("/user/me/sessions")
+            .send()
+            .await
+            .expect(200);
+        let items = list.json()["items"].as_array().unwrap().clone();
+        assert_eq!(items.len(), 1);
+        items[0].clone()
+    };
+    let session = only(&tokens.text_at("access_token")).await;
+    let kept = format!("[31mLute/1 {}", "é".repeat(245));
+    assert_eq!(kept.chars().count(), 256);
+    assert_eq!(session["user_agent"], kept);
+    assert_eq!(session["client_id"], "balcony");
+    assert_eq!(session["created_at"], opened.to_string());
+    assert_eq!(session["last_used_at"], opened.to_string());
+
+    app.advance(60);
+    // By another program, which changes nothing of what it was opened with.
+    let next = refresh(&app, &tokens.text_at("refresh_token")).await.expect(200);
+    let refreshed = only(&next.text_at("access_token")).await;
+    assert_eq!(refreshed["last_used_at"], app.now().to_string());
+    for member in ["id", "user_agent", "client_id", "created_at", "expires_at"] {
+        assert_eq!(refreshed[member], session[member], "{member}");
+    }
+}
+
 // T19
 #[rocket::async_test]
 async fn all_other_sessions_end_together() {
