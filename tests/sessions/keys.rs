@@ -192,9 +192,14 @@ async fn the_metadata_tells_the_issuer_of_the_tokens_and_every_endpoint() {
     assert_eq!(body["introspection_endpoint"], "https://id.example/base/introspect");
     assert_eq!(body["response_types_supported"], json!([]));
     assert_eq!(body["grant_types_supported"], json!(["password", "refresh_token"]));
-    for endpoint in ["token", "revocation", "introspection"] {
+    // Clients are public (T12); whoever introspects is a user with a token.
+    for (endpoint, methods) in [
+        ("token", ["none"]),
+        ("revocation", ["none"]),
+        ("introspection", ["Bearer"]),
+    ] {
         let member = format!("{endpoint}_endpoint_auth_methods_supported");
-        assert!(body[&member].is_array(), "{member}");
+        assert_eq!(body[&member], json!(methods), "{member}");
     }
     assert_eq!(body.get("jwks_uri"), None);
 }

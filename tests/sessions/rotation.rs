@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use shild::audit::{AuditFilter, AuditKind};
+use shild::audit::{Actor, AuditFilter, AuditKind};
 use shild::clock::SystemRandom;
 use shild::config::{Period, Secret, StoreKind};
 use shild::store::SledStore;
 use shild::store::sled::SledOptions;
 use shild::testing::{self, ManualClock};
 use shild::token::master::MasterKey;
-use shild::{Shild, StartError, reset_keys};
+use shild::{Origin, Shild, StartError, reset_keys};
 
-use crate::app::{App, refused};
+use crate::app::{App, PASSWORD, refused};
 
 // T14
 #[tokio::test]
@@ -48,6 +48,54 @@ async fn a_refresh_token_is_good_for_its_own_client_only() {
     };
     assert_eq!(app.token(&refresh("garden")).await, refused("invalid_grant"));
     assert!(app.token(&refresh("balcony")).await.is_ok());
+}
+
+// T14, T10. RFC 6749 §6 has the server hold the client that authenticated to the token's own; there are none that authenticate
+// here, and a name that anybody may give shows nothing that the token does not. So whoever names no client is not refused, and the
+// session stays that of the client that opened it; a wrong name is a mistake of somebody's.
+#[tokio::test]
+async fn a_refresh_asks_for_no_clients_name_and_takes_no_wrong_one() {
+    let app = App::new().await;
+    app.register("juliet").await;
+    let tokens = app.sign_in_by("juliet", "balcony").await;
+    let next = app.refresh(&tokens.refresh).await.unwrap();
+    let signed_in = app.shild.authenticate(&next.access).await.unwrap();
+    assert_eq!(signed_in.session.client_id.as_deref(), Some("balcony"));
+
+    let of_none = app.sign_in("juliet").await;
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", of_none.refresh.as_str()),
+        ("client_id", "balcony"),
+    ];
+    assert_eq!(app.token(&form).await, refused("invalid_grant"));
+    assert!(app.refresh(&of_none.refresh).await.is_ok());
+}
+
+// RFC 9068 §2.2.1: an application that asks for a recent sign-in must not be told that a refresh was one.
+#[tokio::test]
+async fn a_refresh_issues_another_token_of_the_same_sign_in_and_client() {
+    let app = App::new().await;
+    app.register("juliet").await;
+    let signed_in_at = app.now().truncate_to_secs();
+    let first = app.sign_in_by("juliet", "balcony").await;
+    let claims = async |token: &str| app.shild.authenticate(token).await.unwrap().token.claims().clone();
+    let before = claims(&first.access).await;
+    assert_eq!((before.auth_time, before.iat), (signed_in_at, signed_in_at));
+    assert_eq!(before.client_id.as_deref(), Some("balcony"));
+
+    app.advance(Period::minutes(5).duration());
+    let second = app.refresh(&first.refresh).await.unwrap();
+    let after = claims(&second.access).await;
+    assert_eq!(
+        (after.auth_time, &after.client_id),
+        (before.auth_time, &before.client_id)
+    );
+    assert_eq!((after.sub, after.sid), (before.sub, before.sid));
+    assert_ne!(after.jti, before.jti);
+    let now = app.now().truncate_to_secs();
+    assert_eq!((after.iat, after.nbf), (now, now));
+    assert_eq!(after.exp, now.after(Period::minutes(15).duration()));
 }
 
 // T20, RFC 7009 §2.1
@@ -211,6 +259,65 @@ async fn a_copied_store_rebuilds_no_token_without_the_master_key() {
         app.try_sign_in("juliet", None).await.is_ok(),
         "the account is still there"
     );
+}
+
+/// What `bytes` look like in base64url that they begin in anywhere: what shows of them alone.
+fn in_base64url(bytes: &[u8]) -> [String; 3] {
+    [0, 1, 2].map(|before| {
+        let mut padded = [&[0; 2][..before], bytes].concat();
+        padded.truncate(padded.len() / 3 * 3);
+        Base64UrlUnpadded::encode_string(&padded).split_off((before * 4).div_ceil(3))
+    })
+}
+
+// P13
+#[tokio::test]
+async fn neither_the_store_nor_its_snapshots_hold_the_master_key_or_an_unsealed_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = testing::settings();
+    settings.store = StoreKind::Sled;
+    settings.data_dir = dir.path().join("data");
+    let shild = Shild::builder(settings.clone()).build().await.unwrap();
+    shild.register("juliet", PASSWORD, &Origin::default()).await.unwrap();
+    let master = MasterKey::load(&settings.data_dir.join("master.key")).unwrap();
+    let active = async || {
+        let record = shild.store().load_keys().await.unwrap().unwrap();
+        let sealed = record.keys.last().unwrap().sealed.clone().unwrap();
+        let secret = master.sealing_key().unwrap(&sealed).unwrap();
+        (sealed, secret)
+    };
+    let (_, first) = active().await;
+    shild.rotate_keys(Actor::System, &Origin::default()).await.unwrap();
+    let (sealed, second) = active().await;
+    assert_ne!(first, second);
+    shild.close().await.unwrap();
+
+    let text = master.to_text();
+    let text = text.strip_prefix("k4.local.").unwrap();
+    let key = Base64UrlUnpadded::decode_vec(text).unwrap();
+    let mut secrets = Vec::new();
+    for secret in [&key[..], &first[..32], &second[..32]] {
+        secrets.push(secret.to_vec());
+        secrets.extend(in_base64url(secret).map(String::into_bytes));
+    }
+    assert!(
+        holds(&settings.data_dir, &secrets[1]),
+        "the master key is beside the store, where it belongs"
+    );
+    for place in ["sled", "snapshots"] {
+        let place = settings.data_dir.join(place);
+        for there in ["juliet", &sealed] {
+            assert!(holds(&place, there.as_bytes()), "{there} in {}", place.display());
+        }
+        for secret in &secrets {
+            assert!(
+                !holds(&place, secret),
+                "a secret of {} bytes in {}",
+                secret.len(),
+                place.display()
+            );
+        }
+    }
 }
 
 // T15. Failed before: a used token was good until the clock had caught up.
