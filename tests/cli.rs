@@ -155,6 +155,79 @@ fn config_prints_a_file_that_gives_the_same_settings_again() {
     );
 }
 
+#[test]
+fn what_the_command_line_says_wins_over_the_environment_and_any_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, port: u16| {
+        let text = format!(
+            "[default]
+             address = \"127.0.0.2\"
+             port = {port}
+             [default.shild]
+             store = \"sled\"
+             data_dir = \"{name}\"
+             registration = \"closed\"
+             audience = \"{name}\""
+        );
+        std::fs::write(dir.path().join(name), text).unwrap();
+    };
+    file("Rocket.toml", 9001);
+    file("named.toml", 9002);
+    file("given.toml", 9003);
+    let settings = |args: &[&str], environment: &[(&str, &str)]| {
+        let output = shild(&dir, &[&["config", "--json"], args].concat(), environment);
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{args:?}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let named = [("ROCKET_CONFIG", "named.toml")];
+    for (args, environment, port, from) in [
+        (&[][..], &[][..], 9001, "Rocket.toml"),
+        (&[], &named, 9002, "named.toml"),
+        (&["--config", "given.toml"], &named, 9003, "given.toml"),
+    ] {
+        let found = settings(args, environment);
+        assert_eq!(
+            (&found["port"], &found["audience"]),
+            (&port.into(), &from.into()),
+            "{args:?}"
+        );
+    }
+
+    let environment = [
+        ("ROCKET_CONFIG", "named.toml"),
+        ("ROCKET_ADDRESS", "127.0.0.3"),
+        ("ROCKET_PORT", "9004"),
+        ("SHILD_STORE", "memory"),
+        ("SHILD_DATA_DIR", "from environment"),
+        ("SHILD_AUDIENCE", "environment"),
+    ];
+    let flags = [
+        ["--config", "given.toml"],
+        ["--address", "127.0.0.4"],
+        ["--port", "9005"],
+        ["--data-dir", "from flag"],
+        ["--store", if cfg!(feature = "redb") { "redb" } else { "sled" }],
+    ];
+    let found = settings(&flags.concat(), &environment);
+    for (member, value) in [
+        ("address", "127.0.0.4"),
+        ("data_dir", "from flag"),
+        ("store", flags[4][1]),
+    ] {
+        assert_eq!(found[member], value, "{member}");
+    }
+    assert_eq!(
+        (&found["port"], &found["issuer"]),
+        (&9005.into(), &"http://127.0.0.4:9005".into())
+    );
+    // What no flag says is the environment's, and what that does not say is the file's.
+    assert_eq!(
+        (&found["audience"], &found["registration"]),
+        (&"environment".into(), &"closed".into())
+    );
+}
+
 // H14
 #[test]
 fn config_as_json_is_one_object_with_secrets_hidden() {
