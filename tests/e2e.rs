@@ -428,6 +428,13 @@ fn assert_recovers(harm: impl FnOnce(&Path), said: &str) {
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("everybody has to sign in again"), "{out}");
     assert_ne!(fs::read(&file).unwrap(), lost, "the lost key opens nothing any more");
+    let (code, out, _) = run(shild(home.path(), &["audit", "--kind", "keys_rotated", "--json"]));
+    let events: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, events.as_array().map(Vec::len)), (Some(0), Some(1)), "{out}");
+    assert_eq!(
+        (&events[0]["detail"], &events[0]["actor"]),
+        (&"reset".into(), &"operator".into())
+    );
     let server = Server::start_on(home.path(), &port);
     assert_eq!(server.get("/user/me", Some(member(&tokens, "access_token"))).0, 401);
     assert_eq!(server.refresh(member(&tokens, "refresh_token")).0, 400);
