@@ -310,6 +310,17 @@ fn healthcheck_exits_with_0_if_the_server_is_well_and_with_1_if_not() {
     );
 }
 
+// Failed before: it left an empty directory behind.
+#[test]
+fn where_there_is_no_snapshot_nothing_is_made_to_restore_it_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = shild(&dir, &["restore"], &[]);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err.contains("there is no sound snapshot in data/snapshots"), "{err}");
+    assert!(!dir.path().join("data").exists());
+}
+
 // Failed before: each made a store and found it empty, and an export took the place of the last good one.
 #[test]
 fn where_there_is_no_store_nothing_but_what_fills_one_makes_it() {

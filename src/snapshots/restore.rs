@@ -86,6 +86,10 @@ pub async fn restore(settings: &Settings) -> Result<Restored, RestoreError> {
         return Err(RestoreError::Memory);
     };
     let dir = &settings.data_dir;
+    if !dir.exists() {
+        // To lock it would make it.
+        newest_sound(dir)?;
+    }
     let _lock = lock(dir).map_err(|error| RestoreError::Directory(error.to_string()))?;
     let is_there = |name: &str| dir.join(name).exists();
     if let Some(other) = ["sled", "redb"].into_iter().find(|other| is_there(other))
