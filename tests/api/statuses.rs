@@ -1,12 +1,12 @@
-//! Of "Your account" and "Administration": every status that the document names is answered by some call here, and no call
-//! is answered by a status that the document does not name.
+//! Every status that the document names is answered by some call here, and no call is answered by a status that the document does
+//! not name.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use rocket::http::Method;
 use serde_json::json;
-use shild::config::PerSourceSettings;
+use shild::config::{PerSourceSettings, Registration, Secret};
 
 use crate::helpers::*;
 use crate::matrix::{Operation, able, operations, path_to, with_somebody_left};
@@ -26,9 +26,6 @@ fn named() -> Answers {
     let operations = items.flat_map(|item| item.as_object().unwrap().values());
     let mut named = Answers::new();
     for operation in operations {
-        if !matches!(operation["tags"][0].as_str(), Some("Your account" | "Administration")) {
-            continue;
-        }
         let id = operation["operationId"].as_str().unwrap();
         let statuses = operation["responses"].as_object().unwrap().keys();
         named.extend(statuses.map(|status| (id.to_owned(), status.parse().unwrap())));
@@ -37,22 +34,19 @@ fn named() -> Answers {
     named
 }
 
-fn covered() -> Vec<Operation> {
-    let ids: BTreeSet<_> = named().into_iter().map(|(id, _)| id).collect();
-    operations()
-        .into_iter()
-        .filter(|operation| ids.contains(&operation.id))
-        .collect()
-}
-
 /// What every operation answers, or every one with a body, or with an id in its path.
 async fn general(seen: &mut Answers) {
     let app = with_somebody_left().await;
     let nobody = "01890000-0000-7000-8000-000000000000";
-    for operation in covered() {
+    for operation in operations() {
         let mut note = |answer: Answer| seen.insert((operation.id.clone(), answer.status));
         let (caller, path) = able(&app, &operation).await;
-        let narrow = app.signed_in(&operation.id, Some("introspect")).await;
+        let other = if operation.id == "introspect_token" {
+            "user"
+        } else {
+            "introspect"
+        };
+        let narrow = app.signed_in(&operation.id, Some(other)).await;
         note(operation.call(&narrow, &path).await);
         note(operation.call(&app.anonymous(), &path).await);
         let call = app.anonymous().call(operation.method, &path);
@@ -77,6 +71,8 @@ async fn general(seen: &mut Answers) {
                 note(caller.call(operation.method, &path).body(kind, body).send().await);
             }
         }
+        // What was found out about the store is good for a second.
+        app.advance(1);
         app.outage.store(true, Ordering::SeqCst);
         note(with_good_body(&app, &operation, &caller, &path).await);
         app.outage.store(false, Ordering::SeqCst);
@@ -129,6 +125,58 @@ async fn conflicts(seen: &mut Answers) {
     }
 }
 
+/// What follows from forms, and from who a client says that it is.
+async fn oauth(seen: &mut Answers) {
+    let app = App::new().await;
+    let alice = app.user_with("alice", "introspect").await;
+    let mut note = |id: &str, answer: Answer| seen.insert((id.to_owned(), answer.status));
+    for (id, path) in [
+        ("issue_token", "/shild"),
+        ("revoke_token", "/revoke"),
+        ("introspect_token", "/introspect"),
+    ] {
+        let long = alice.post(path).raw_form(&" ".repeat(8 * 1024 + 1));
+        note(id, long.send().await.expect(413));
+    }
+    // Good for both: what one does not know, it passes over (T5).
+    let form = [
+        ("grant_type", "password"),
+        ("username", "alice"),
+        ("password", PASSWORD),
+        ("token", alice.access_token()),
+    ];
+    for (id, path) in [("issue_token", "/shild"), ("revoke_token", "/revoke")] {
+        let call = || app.anonymous().post(path).form(&form);
+        note(id, call().header("Authorization", "Basic !").send().await.expect(401));
+        app.outage.store(true, Ordering::SeqCst);
+        note(id, call().send().await.expect(503));
+        app.outage.store(false, Ordering::SeqCst);
+        note(id, call().send().await.expect(200));
+    }
+}
+
+/// What the settings decide, and a query.
+async fn admission(seen: &mut Answers) {
+    let token = "a token of sixteen letters or more".replace(' ', "-");
+    let app = App::with(|settings| {
+        settings.registration = Registration::Closed;
+        settings.metrics_token = Some(Secret::new(token.clone()));
+    })
+    .await;
+    let alice = app.user("alice").await;
+    let mut note = |id: &str, answer: Answer| seen.insert((id.to_owned(), answer.status));
+    note("register", register(&app, "bertha", PASSWORD).await.expect(403));
+    let wanting = alice.get("/forward-auth?scope=admin").send().await;
+    note("forward_auth", wanting.expect(403));
+    for (caller, status) in [
+        (app.bearer(&token), 200),
+        (app.bearer("a b"), 400),
+        (app.anonymous(), 401),
+    ] {
+        note("metrics", caller.get("/metrics").send().await.expect(status));
+    }
+}
+
 /// What a list answers to a bad cursor, and who asks too much.
 async fn limits(seen: &mut Answers) {
     let app = App::with(|settings| {
@@ -158,6 +206,10 @@ async fn limits(seen: &mut Answers) {
     seen.insert(("change_password".to_owned(), answer.status));
     let answer = reset(&app, "shp_x", "parting is sweet sorrow 8").await.expect(429);
     seen.insert(("reset_password".to_owned(), answer.status));
+    let answer = register(&app, "bertha", PASSWORD).await.expect(429);
+    seen.insert(("register".to_owned(), answer.status));
+    let answer = sign_in(&app, "root2", PASSWORD).await.expect(429);
+    seen.insert(("issue_token".to_owned(), answer.status));
 }
 
 // H5
@@ -166,6 +218,8 @@ async fn every_status_of_the_document_is_answered_and_no_other() {
     let mut seen = Answers::new();
     general(&mut seen).await;
     conflicts(&mut seen).await;
+    oauth(&mut seen).await;
+    admission(&mut seen).await;
     limits(&mut seen).await;
     let named = named();
     let unseen: Vec<_> = named.difference(&seen).collect();
