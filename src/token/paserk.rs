@@ -136,4 +136,26 @@ mod tests {
             assert_eq!(other.parse::<PublicKey>(), Err(InvalidPaserk(PUBLIC)), "{other:?}");
         }
     }
+
+    // P1
+    #[test]
+    fn a_key_of_another_length_is_refused() {
+        let sealing = SealingKey::from_bytes(Zeroizing::new([7; 32]));
+        let wrapped = "k4.secret-wrap.pie.";
+        for len in [31, 32, 33, 49, 127, 128, 129] {
+            let data = Base64UrlUnpadded::encode_string(&vec![0xA5; len]);
+            let public = format!("{PUBLIC}{data}").parse::<PublicKey>();
+            assert_eq!(public.err(), (len != 32).then_some(InvalidPaserk(PUBLIC)), "{len}");
+            let id = format!("{PID}{data}").parse::<KeyId>();
+            assert_eq!(id.err(), (len != 33).then_some(InvalidPaserk(PID)), "{len}");
+            // One of the right length is read, and was not sealed by this key.
+            let expected = if len == 128 {
+                UnwrapError::Tag
+            } else {
+                UnwrapError::Form(InvalidPaserk(wrapped))
+            };
+            let opened = sealing.unwrap(&format!("{wrapped}{data}"));
+            assert_eq!(opened.err(), Some(expected), "{len}");
+        }
+    }
 }
