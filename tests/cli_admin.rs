@@ -303,28 +303,36 @@ fn a_password_is_read_from_standard_input_as_it_is() {
     server.stop();
 }
 
+/// Whether there is a program to make a terminal with.
+fn has_terminals() -> bool {
+    let script = Command::new("script").arg("--version").output();
+    let has = script.is_ok_and(|output| output.status.success());
+    if !has {
+        skipped("cli_admin: there is no program script (util-linux) to make a terminal with");
+    }
+    has
+}
+
+/// Runs it on a terminal, where these keys are typed and all that is said comes out as one.
+fn on_a_terminal(home: &Path, line: &str, keys: &str) -> Done {
+    let mut plain = shild(home, &[]);
+    let line = format!("{} {line}", env!("CARGO_BIN_EXE_shild"));
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).current_dir(home).env_clear();
+    let variables = plain.env("TERM", "dumb").get_envs();
+    command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    with_input(command, keys)
+}
+
 /// On a terminal it is asked for twice, and not shown.
 #[test]
 fn a_password_is_asked_for_on_a_terminal() {
-    let has_script = Command::new("script").arg("--version").output();
-    if !has_script.is_ok_and(|output| output.status.success()) {
-        skipped("cli_admin: there is no program script (util-linux) to make a terminal with");
+    if !has_terminals() {
         return;
     }
     let home = home();
-    let typed = |name: &str, keys: &str| {
-        let mut plain = shild(home.path(), &[]);
-        let line = format!("{} user add {name}", env!("CARGO_BIN_EXE_shild"));
-        let mut command = Command::new("script");
-        command
-            .args(["-qec", &line, "/dev/null"])
-            .current_dir(home.path())
-            .env_clear();
-        let variables = plain.env("TERM", "dumb").get_envs();
-        command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
-        command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
-        with_input(command, keys)
-    };
+    let typed = |name: &str, keys: &str| on_a_terminal(home.path(), &format!("user add {name}"), keys);
     let done = typed("juliet", &format!("{PASSWORD}\n{PASSWORD}\n"));
     assert_eq!(done.code, 0, "{done:?}");
     assert!(
@@ -337,6 +345,40 @@ fn a_password_is_asked_for_on_a_terminal() {
     assert!(done.out.contains("not the same"), "{done:?}");
     let names = good(home.path(), "user list");
     assert!(names.starts_with("juliet ") && names.lines().count() == 1, "{names}");
+}
+
+/// Only who says so deletes: what is typed by mistake, or not at all, is no yes.
+#[test]
+fn on_a_terminal_a_user_is_deleted_after_a_yes_and_nothing_else() {
+    if !has_terminals() {
+        return;
+    }
+    let home = home();
+    let path = home.path();
+    good(path, "user add juliet --password-stdin");
+    let question = "delete juliet for good? [y/N] ";
+    for keys in ["\n", "n\n", "yy\n", "juliet\n", "\ny\n", "\u{4}"] {
+        let done = on_a_terminal(path, "user delete juliet", keys);
+        assert_eq!(done.code, 1, "{keys:?}: {done:?}");
+        assert!(
+            done.out.contains(question) && done.out.contains("nothing was deleted"),
+            "{keys:?}: {done:?}"
+        );
+        assert!(good(path, "user list").starts_with("juliet "), "{keys:?}");
+    }
+    for keys in ["y\n", "yes\n"] {
+        let done = on_a_terminal(path, "user delete juliet", keys);
+        assert_eq!(done.code, 0, "{keys:?}: {done:?}");
+        assert!(done.out.contains(question), "{keys:?}: {done:?}");
+        bad(path, "user show juliet", 1, "there is no user named juliet");
+        good(path, "user add juliet --password-stdin");
+    }
+    // With the word for it nobody is asked.
+    let done = on_a_terminal(path, "user delete juliet --yes", "");
+    assert!(done.code == 0 && !done.out.contains('?'), "{done:?}");
+    // Nor is anybody asked about a user that is not there.
+    let done = on_a_terminal(path, "user delete juliet", "y\n");
+    assert!(done.code == 1 && !done.out.contains('?'), "{done:?}");
 }
 
 #[test]
