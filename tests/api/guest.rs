@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rocket::fairing::AdHoc;
-use rocket::http::{ContentType, Header, Status};
+use rocket::http::{ContentType, Header, Method, Status};
 use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket, catch, catchers, get, routes};
 use shild::config::{Period, Registration, Settings, StoreKind};
@@ -247,6 +247,99 @@ async fn a_status_of_theirs_stays_what_it_is() {
         assert_eq!(answer.json()["status"], code);
     }
     assert_eq!(get(&client, "/status/409", None).await.json()["type"], "about:blank");
+}
+
+#[rocket::post("/nothing")]
+const fn nothing() -> Option<&'static str> {
+    None
+}
+
+async fn ask(client: &Client, method: Method, path: &'static str) -> Answer {
+    Answer::read(client.req(method, path).dispatch().await).await
+}
+
+/// What a guest's answers have and its host's have not: of what else H1 asks for, a host has some from Rocket.
+fn is_framed(answer: &Answer) -> bool {
+    let names = ["content-security-policy", "referrer-policy", "x-request-id"];
+    let there = names.map(|name| answer.header(name).is_some());
+    assert!(there == [true; 3] || there == [false; 3], "{answer}");
+    there[0]
+}
+
+// H6, H1
+#[rocket::async_test]
+async fn methods_are_answered_truthfully_for_both_and_a_guest_frames_its_own() {
+    let client = launched(their_app().mount("/", routes![nothing]).attach(stage().await)).await;
+    for (path, allow, own) in [
+        ("/open", "GET, HEAD, OPTIONS", false),
+        ("/hello", "GET, HEAD, OPTIONS", false),
+        ("/nothing", "OPTIONS, POST", false),
+        ("/keys", "GET, HEAD, OPTIONS", true),
+        ("/user/me", "DELETE, GET, HEAD, OPTIONS, PATCH", true),
+        ("/docs", "GET, HEAD, OPTIONS", true),
+        ("/shild", "OPTIONS, POST", true),
+    ] {
+        let options = ask(&client, Method::Options, path).await.expect(204);
+        assert_eq!(options.header("allow"), Some(allow), "{path}");
+        assert_eq!(is_framed(&options), own, "{path}");
+        for method in [Method::Get, Method::Post, Method::Put, Method::Trace] {
+            let answer = ask(&client, method, path).await;
+            assert_eq!(is_framed(&answer), own, "{method} {path}");
+            if allow.contains(method.as_str()) {
+                assert_ne!(answer.status, 405, "{method} {path}");
+                continue;
+            }
+            assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+            if path == "/shild" {
+                answer.expect(405).oauth_error();
+            } else {
+                assert_eq!(answer.expect(405).problem(), "method-not-allowed", "{method} {path}");
+            }
+        }
+        let head = ask(&client, Method::Head, path).await.comparable();
+        let mut get = ask(&client, Method::Get, path).await.comparable();
+        assert!(head.body.is_empty(), "{path}");
+        get.body.clear();
+        assert_eq!(head, get, "{path}");
+    }
+    assert!(!is_framed(&get(&client, "/nowhere", None).await.expect(404)));
+}
+
+// H6: nor is it a path without this method.
+#[rocket::async_test]
+async fn a_route_of_theirs_that_finds_nothing_is_not_found() {
+    let client = launched(
+        rocket::custom(figment())
+            .mount("/", routes![nothing, status])
+            .attach(stage().await),
+    )
+    .await;
+    for (method, path, own) in [
+        (Method::Post, "/nothing", false),
+        (Method::Get, "/status/404", false),
+        (Method::Get, "/problems/nothing", true),
+    ] {
+        let answer = ask(&client, method, path).await.expect(404);
+        assert_eq!(answer.problem(), "not-found", "{path}");
+        assert_eq!(answer.header("allow"), None, "{path}");
+        assert_eq!(is_framed(&answer), own, "{path}");
+    }
+    let head = ask(&client, Method::Head, "/status/404").await.expect(404);
+    assert!(head.body.is_empty() && head.header("allow").is_none(), "{head}");
+}
+
+/// Where the application answers by itself all that no route answers, it does so for a wrong method too.
+#[rocket::async_test]
+async fn with_a_default_catcher_of_theirs_a_wrong_method_of_theirs_is_theirs_to_answer() {
+    let client = launched(their_app().register("/", catchers![theirs]).attach(stage().await)).await;
+    for method in [Method::Options, Method::Put] {
+        let answer = ask(&client, method, "/open").await.expect(404);
+        assert_eq!((answer.text(), answer.header("allow")), ("theirs", None), "{method}");
+    }
+    for (path, own) in [("/open", false), ("/keys", true)] {
+        let head = ask(&client, Method::Head, path).await.expect(200);
+        assert!(head.body.is_empty() && is_framed(&head) == own, "{path}: {head}");
+    }
 }
 
 #[rocket::delete("/theirs")]
