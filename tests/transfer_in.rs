@@ -122,6 +122,84 @@ fn on_one_line_the_element_says_who_is_refused() {
     assert!(err.starts_with("shild: line 1, element 2: /username: "), "{err}");
 }
 
+#[test]
+fn on_one_line_a_broken_element_costs_no_other_whosever_export_it_is() {
+    let fixture = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import");
+        fs::read_to_string(path.join(name)).unwrap()
+    };
+    let lines = fixture("fastapi-users.ndjson");
+    let fastapi_users = format!("[{}]", lines.trim_end().replace('\n', ","));
+    for (format, text) in [
+        ("supabase", fixture("supabase.json")),
+        ("django", fixture("django.json")),
+        ("pocketbase", fixture("pocketbase.json")),
+        ("fastapi-users", fastapi_users),
+    ] {
+        let elements: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let mut elements: Vec<_> = elements.iter().map(ToString::to_string).collect();
+        let all = |elements: &[String]| {
+            let home = tempfile::tempdir().unwrap();
+            let array = format!("[{}]", elements.join(","));
+            assert_eq!(array.lines().count(), 1);
+            let (_, out, err) = import(home.path(), &array, &["--format", format, "--json"]);
+            let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+            (report, err)
+        };
+        let (sound, _) = all(&elements);
+        assert!(sound["added"]["users"].as_u64() > Some(0), "{sound}");
+        for broken in ["{\"email\":}", "{\"email\"}", "7", ""] {
+            elements.insert(1, broken.to_owned());
+            let (report, err) = all(&elements);
+            elements.remove(1);
+            for count in ["added", "skipped"] {
+                assert_eq!(report[count], sound[count], "{format} {broken}: {report}");
+            }
+            let refused = |report: &serde_json::Value| report["refused"].as_u64().unwrap();
+            assert_eq!(refused(&report), refused(&sound) + 1, "{format} {broken}");
+            let refusals = report["refusals"].as_array().unwrap();
+            let place = |refusal: &serde_json::Value| (refusal["line"].as_u64(), refusal["element"].as_u64());
+            assert!(
+                refusals.iter().any(|one| place(one) == (Some(1), Some(2))),
+                "{format} {broken}: {report}"
+            );
+            assert!(err.ends_with("refused\n"), "{err}");
+        }
+    }
+}
+
+#[test]
+fn of_very_many_refusals_the_first_are_listed_and_the_rest_counted() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let wrong = |n: usize| user("a b").repeat(n);
+    let refused = |text: &str, args: &[&str]| {
+        let (code, out, err) = import(home, text, args);
+        assert_eq!(code, Some(1), "{err}");
+        let all: Vec<_> = err.lines().map(str::to_owned).collect();
+        assert!(all.len() > 1000 && all[999].starts_with("shild: line 1000: /username: "));
+        (out, all[1000..].to_vec())
+    };
+    let with = |out: &str, rest: &[&str]| (out.to_owned(), rest.iter().map(|&line| line.to_owned()).collect());
+    let most = || refused(&(wrong(1000) + &user("juliet")), &[]);
+    let more = || refused(&(wrong(1002) + &user("juliet")), &[]);
+    let would = || refused(&wrong(1001), &["--dry-run"]);
+    let check = |added: &str| {
+        assert_eq!(
+            most(),
+            with(&format!("{added}, 1000 refused\n"), &["shild: 1000 were refused"])
+        );
+        let rest = ["shild: and 2 more", "shild: 1002 were refused"];
+        assert_eq!(more(), with("0 added, 1 skipped, 1002 refused\n", &rest));
+        let rest = ["shild: and 1 more", "shild: 1001 would be refused"];
+        assert_eq!(would(), with("would be: 0 added, 0 skipped, 1001 refused\n", &rest));
+    };
+    check("1 added, 0 skipped");
+    let server = Server::start(home);
+    check("0 added, 1 skipped");
+    server.stop();
+}
+
 // Failed before: what read the input kept the only such thread, and waited for what the store needed it for.
 #[test]
 fn one_thread_that_may_block_is_enough_for_an_import() {
