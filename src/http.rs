@@ -42,6 +42,8 @@ fn is_own(route: &Route) -> bool {
 pub(crate) struct Frame {
     /// Whether all of the application is shild's, so that every answer is to be framed and logged.
     pub(crate) whole: bool,
+    /// Whether the application has a catcher of its own for everything.
+    pub(crate) caught: bool,
 }
 
 #[rocket::async_trait]
@@ -64,6 +66,11 @@ impl Fairing for Frame {
         let Some(shild) = request.rocket().state::<Shild>() else {
             return;
         };
+        if self.caught
+            && let Some(own) = catch::of_own_path(response.status(), request).await
+        {
+            *response = own;
+        }
         let took = Passing::of(request).began.elapsed();
         let route = request.route().map_or("-", |route| route.uri.path());
         let (method, status) = (request.method().as_str(), response.status().code);

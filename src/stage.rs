@@ -150,7 +150,10 @@ fn mount(mut rocket: Rocket<Build>, shild: Shild, whole: bool, guests: &[Guests]
         .mount(settings.token_path.as_str(), mounted.token)
         .mount("/", mounted.api)
         .mount("/", pages)
-        .attach(Frame { whole })
+        .attach(Frame {
+            whole,
+            caught: has_catcher,
+        })
         .attach(AdHoc::on_liftoff("shild: issuer and background work", move |rocket| {
             Box::pin(async move { lift_off(rocket, whole) })
         }))

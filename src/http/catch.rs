@@ -41,6 +41,15 @@ pub(crate) fn challenge(request: &Request<'_>, status: Status) -> Option<String>
     Some(error.challenge.as_ref()?.www_authenticate())
 }
 
+/// What shild answers where no route of anybody's has the method that is asked for, and its own path has others: also where the
+/// application catches what nobody answers.
+pub(super) async fn of_own_path<'r>(status: Status, request: &'r Request<'_>) -> Option<Response<'r>> {
+    if status != Status::NotFound || request.route().is_some() || !is_own_path(request) {
+        return None;
+    }
+    CatchAll.handle(status, request).await.ok()
+}
+
 /// The catcher for everything.
 pub(crate) fn catcher() -> Catcher {
     Catcher::new(None, CatchAll)
@@ -57,8 +66,8 @@ impl Handler for CatchAll {
         } else {
             BTreeSet::new()
         };
-        // OPTIONS is among what is allowed, but no route has it.
-        let options = request.method() == Method::Options;
+        // OPTIONS is among what is allowed, but seldom has it a route.
+        let options = request.method() == Method::Options && request.route().is_none();
         if allowed.is_empty() || (allowed.contains(request.method().as_str()) && !options) {
             return match error_of(status, request) {
                 Some(error) => render(error, request),

@@ -475,6 +475,41 @@ mod namesakes {
 
 type Documented = (Vec<rocket::Route>, rocket_okapi::okapi::openapi3::OpenApi);
 
+// H4, H6. Failed before: their catcher answered for shild's paths, and a browser could call none of them.
+#[rocket::async_test]
+async fn their_default_catcher_does_not_answer_who_asks_for_methods_of_paths_of_shilds() {
+    let mut settings = settings();
+    let listed = "https://app.example";
+    settings.cors.allow_origins = vec![listed.to_owned().try_into().unwrap()];
+    let stage = Shild::builder(settings).build().await.expect("it starts").stage();
+    let client = launched(their_app().register("/", catchers![theirs]).attach(stage)).await;
+    let request = client.options("/user/me").header(Header::new("Origin", listed));
+    let asked = request.header(Header::new("Access-Control-Request-Method", "PATCH"));
+    let answer = Answer::read(asked.dispatch().await).await.expect(204);
+    assert_eq!(answer.header("access-control-allow-origin"), Some(listed));
+    let wrong = Answer::read(client.put("/user/me").dispatch().await).await.expect(405);
+    assert!(
+        wrong.header("allow").is_some_and(|allow| allow.contains("PATCH")),
+        "{wrong}"
+    );
+    assert_eq!(wrong.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(get(&client, "/user/nobody", None).await.expect(404).text(), "theirs");
+}
+
+#[rocket::options("/asked")]
+const fn asked() -> Option<()> {
+    None
+}
+
+// Failed before: it was answered with what may be asked for there.
+#[rocket::async_test]
+async fn a_route_of_theirs_has_options_for_itself() {
+    let client = launched(their_app().mount("/", routes![asked]).attach(stage().await)).await;
+    Answer::read(client.options("/asked").dispatch().await)
+        .await
+        .expect(404);
+}
+
 // Failed before: theirs had the members of shild's.
 #[rocket::async_test]
 async fn a_schema_of_the_same_name_is_the_same_or_stops_the_launch() {
