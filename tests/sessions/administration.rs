@@ -23,6 +23,7 @@ on_every_store! {
     of_the_last_two_administrators_one_stays
     no_token_of_a_sign_in_outlives_the_end_of_its_user
     no_token_of_a_sign_in_outlives_the_old_password
+    of_changes_of_a_password_at_once_in_one_session_one_is_made
     a_reset_token_that_comes_many_times_at_once_is_good_once
 }
 
@@ -174,6 +175,31 @@ async fn no_token_of_a_sign_in_outlives_the_old_password(app: Arc<App>) {
     for (tokens, status) in sessions.iter().zip(statuses) {
         let alive = if status == 204 { 200 } else { 401 };
         assert_eq!(app.me(&tokens.access).await, alive);
+    }
+}
+
+// W10: whoever is told that it was done signs in with the new one.
+async fn of_changes_of_a_password_at_once_in_one_session_one_is_made(app: Arc<App>) {
+    app.register("juliet").await;
+    let own = app.sign_in("juliet").await;
+    let mut current = PASSWORD.to_owned();
+    for round in 0..ROUNDS {
+        let wanted: Vec<_> = (0..4).map(|n| format!("{NEW} {round}{n}")).collect();
+        let changes = wanted.clone().into_iter().map(|new| {
+            let (app, own, current) = (Arc::clone(&app), own.clone(), current.clone());
+            async move {
+                let body = json!({ "current_password": current, "new_password": new });
+                send(&app, Some(&own.access), Method::Post, "/user/me/password", &body)
+                    .await
+                    .0
+            }
+        });
+        let statuses = at_once(changes).await;
+        let made = statuses.iter().position(|status| *status == 204);
+        current.clone_from(&wanted[made.expect("one is made")]);
+        let others = statuses.iter().filter(|status| **status == 403).count();
+        assert_eq!(others, 3, "{statuses:?}");
+        assert_eq!(app.me(&own.access).await, 200);
     }
 }
 
