@@ -64,3 +64,35 @@ async fn a_listed_origin_may_ask_and_read_but_not_with_credentials() {
     );
     assert!(answer.header("access-control-allow-credentials").is_none());
 }
+
+// What a proxy adds may not be what the browser said: of two origins neither counts.
+#[rocket::async_test]
+async fn of_two_origins_none_is_allowed() {
+    let app = listing(LISTED).await;
+    for other in [LISTED, "https://evil.example"] {
+        let call = app.anonymous().get("/healthz").header("Origin", LISTED);
+        let answer = call.header("Origin", other).send().await.expect(200);
+        assert!(answer.header("access-control-allow-origin").is_none(), "{other}");
+        assert_eq!(answer.header("vary"), Some("Origin"), "{other}");
+    }
+}
+
+// What a refusal or another method's answer said would hold for ten minutes.
+#[rocket::async_test]
+async fn only_the_answer_to_a_preflight_says_what_may_be_sent() {
+    let app = listing(LISTED).await;
+    for (method, path, status) in [
+        (Method::Options, "/nowhere", 404),
+        (Method::Get, "/healthz", 200),
+        (Method::Post, "/healthz", 405),
+    ] {
+        let call = app.anonymous().call(method, path).header("Origin", LISTED);
+        let call = call.header("Access-Control-Request-Method", "DELETE");
+        let answer = call.send().await.expect(status);
+        for name in ["methods", "headers"] {
+            let name = format!("access-control-allow-{name}");
+            assert!(answer.header(&name).is_none(), "{method} {path}: {answer}");
+        }
+        assert!(answer.header("access-control-max-age").is_none(), "{method} {path}");
+    }
+}
