@@ -58,7 +58,12 @@ fn value(text: &str, series: &str) -> f64 {
 #[rocket::async_test]
 async fn without_a_token_of_its_own_it_is_for_this_host_alone() {
     let server = TestServer::start(application()).await;
-    for (from, host) in [("127.0.0.1:4000", "localhost"), ("[::1]:4000", "[::1]:8000")] {
+    for (from, host) in [
+        ("127.0.0.1:4000", "localhost"),
+        ("[::1]:4000", "[::1]:8000"),
+        // As a socket that takes both has it.
+        ("[::ffff:127.0.0.1]:4000", "127.0.0.1:8000"),
+    ] {
         assert_eq!(ask(&server, from, host, &[]).await.0, 200, "{from} {host}");
     }
     // From elsewhere; through a proxy on this host; by a name that leads here.
@@ -68,6 +73,8 @@ async fn without_a_token_of_its_own_it_is_for_this_host_alone() {
         ("[2001:db8::1]:4000", "localhost", None),
         (local, "localhost", Some(("X-Forwarded-For", "127.0.0.1"))),
         (local, "localhost", Some(("Forwarded", "for=127.0.0.1"))),
+        (local, "localhost", Some(("X-Forwarded-Host", "localhost"))),
+        (local, "localhost", Some(("X-Forwarded-Proto", "https"))),
         (local, "localhost", Some(("X-Real-IP", "127.0.0.1"))),
         (local, "localhost", Some(("Via", "1.1 proxy"))),
         (local, "id.example.org", None),
