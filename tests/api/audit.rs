@@ -186,6 +186,32 @@ async fn an_event_says_when_from_where_and_in_which_request() {
     assert_eq!(scopes["detail"], "user to a user");
 }
 
+// H8. A socket that takes both families has IPv4 addresses in IPv6's form, and so may a proxy write them: whoever looks for one
+// finds it, and a proxy is known by its own.
+#[rocket::async_test]
+async fn an_address_of_ipv4_is_written_in_one_way() {
+    let app = App::with(|settings| settings.trusted_proxies = vec!["192.0.2.8".parse().unwrap()]).await;
+    let root = app.admin().await;
+    for (id, peer, client, ip) in [
+        ("req-1", "::ffff:192.0.2.7", None, "192.0.2.7"),
+        (
+            "req-2",
+            "::ffff:192.0.2.8",
+            Some("::ffff:198.51.100.7"),
+            "198.51.100.7",
+        ),
+    ] {
+        let mut call = root.post("/keys/rotate").from(peer).header("X-Request-Id", id);
+        if let Some(client) = client {
+            call = call.header("X-Forwarded-For", client);
+        }
+        call.send().await;
+        let events = events(&root, "").await;
+        let event = events.iter().find(|event| event["request_id"] == id).unwrap();
+        assert_eq!(event["ip"], ip, "{peer}");
+    }
+}
+
 // H14
 #[rocket::async_test]
 async fn nothing_secret_is_in_the_audit_log() {

@@ -104,6 +104,38 @@ async fn a_trusted_proxy_says_who_the_source_is() {
         .expect(429);
 }
 
+// H8. A proxy that writes one of them hands on the other as the client wrote it, which would be anybody at each try.
+#[rocket::async_test]
+async fn where_two_headers_disagree_about_the_source_it_is_the_proxy() {
+    let app = App::with(|settings| {
+        settings.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+        settings.throttle.per_source = PerSourceSettings {
+            per_minute: 60,
+            burst: 1,
+        };
+    })
+    .await;
+    let through = async |listed: &str, forwarded: &str| {
+        let form = [("grant_type", "password"), ("username", "alice"), ("password", "guess")];
+        let call = app.anonymous().post("/shild").form(&form);
+        let call = call.header("X-Forwarded-For", listed).header("Forwarded", forwarded);
+        call.header("X-Real-IP", listed).send().await
+    };
+    through("203.0.113.1", "for=198.51.100.1").await.expect(400);
+    for (listed, forwarded) in [
+        ("203.0.113.2", "for=198.51.100.1"),
+        ("203.0.113.1", "for=198.51.100.2"),
+        ("203.0.113.3", "proto=https"),
+        ("unknown", "for=198.51.100.3"),
+    ] {
+        through(listed, forwarded).await.expect(429);
+    }
+    through("203.0.113.4", "for=203.0.113.4").await.expect(400);
+    through("203.0.113.4", "for=203.0.113.4").await.expect(429);
+    // One address, written in two ways.
+    through("203.0.113.5", "for=\"[::ffff:203.0.113.5]\"").await.expect(400);
+}
+
 // T13: the sixth failure begins the delay
 #[rocket::async_test]
 async fn after_some_failures_the_right_password_is_refused_until_the_delay_is_over() {
