@@ -194,12 +194,7 @@ async fn an_address_of_ipv4_is_written_in_one_way() {
     let root = app.admin().await;
     for (id, peer, client, ip) in [
         ("req-1", "::ffff:192.0.2.7", None, "192.0.2.7"),
-        (
-            "req-2",
-            "::ffff:192.0.2.8",
-            Some("::ffff:198.51.100.7"),
-            "198.51.100.7",
-        ),
+        ("req-2", "::ffff:192.0.2.8", Some("::ffff:198.51.100.7"), "198.51.100.7"),
     ] {
         let mut call = root.post("/keys/rotate").from(peer).header("X-Request-Id", id);
         if let Some(client) = client {
