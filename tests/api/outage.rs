@@ -37,6 +37,30 @@ async fn what_cannot_be_stored_is_answered_503_and_when_to_come_again() {
     me(&alice).await.expect(200);
 }
 
+// Whoever carries all hashes away, or brings others, is named in the audit log beforehand.
+#[rocket::async_test]
+async fn what_cannot_be_written_down_is_neither_exported_nor_imported() {
+    let app = App::new().await;
+    let root = app.admin().await;
+    let fails = || *app.next_fault.lock().unwrap() = Some(Fault::Damage("append_event"));
+    let import = async || {
+        let call = root.post("/import");
+        let call = call.body("application/octet-stream", r#"{"username":"juliet"}"#);
+        call.send().await
+    };
+    fails();
+    let answer = root.get("/export").send().await.expect(500);
+    assert!(!answer.text().contains("root"), "{answer}");
+    fails();
+    import().await.expect(500);
+    let store: &dyn Store = &*app.store;
+    assert_eq!(store.find_by_username(&username("juliet")).await, Ok(None));
+
+    let answer = root.get("/export").send().await.expect(200);
+    assert!(answer.text().contains("root"), "{answer}");
+    import().await.expect(200);
+}
+
 #[rocket::async_test]
 async fn whoever_asks_whether_it_is_ready_makes_it_look_once_a_second() {
     use std::sync::atomic::Ordering::SeqCst;
