@@ -44,7 +44,10 @@ async fn what_is_json_but_not_what_is_wanted_is_pointed_at() {
 #[rocket::async_test]
 async fn what_is_not_json_is_a_bad_request() {
     let app = App::new().await;
-    let deep = format!(r#"{{"username":{}1{}}}"#, "[".repeat(33), "]".repeat(33));
+    // The object is a level too.
+    let nested = |lists| format!(r#"{{"username":{}1{}}}"#, "[".repeat(lists), "]".repeat(lists));
+    let deep = nested(32);
+    posted(&app, nested(31)).await.expect(422);
     for body in [
         "",
         "{",
