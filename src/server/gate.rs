@@ -341,6 +341,23 @@ mod tests {
         assert_eq!(passed(&text), text);
     }
 
+    // H9
+    #[test]
+    fn what_never_ends_a_line_is_not_read_for_ever() {
+        let text = passed(&"a".repeat(2 * head::MAX_LEN));
+        assert!(text.starts_with("GET /-refused-/"), "{text}");
+    }
+
+    // H9
+    #[test]
+    fn so_much_is_read_after_a_refusal_and_no_more() {
+        let sent = ["bad\r\n\r\n".to_owned(), "a".repeat(2 * UNREAD)].concat();
+        let mut gate = Gate::new(sent.as_bytes(), Arc::new(Pulse::new()));
+        let mut space = vec![0; 4096];
+        while futures_util::FutureExt::now_or_never(gate.read(&mut space)).is_some() {}
+        assert!(gate.socket.len() >= UNREAD - 2 * PIECE, "{}", gate.socket.len());
+    }
+
     #[test]
     fn half_a_head_does_not_pass() {
         assert_eq!(passed("GET / HTTP/1.1\r\nHost: a\r\n"), "");

@@ -247,6 +247,9 @@ mod tests {
         }
         assert_eq!(of("Accept: */*\r\n"), Head::Refused(Host));
         assert_eq!(of("Host: a, b\r\n"), Head::Refused(Host));
+        let after = |before: &str| look(format!("{before}GET / HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        assert_eq!(after("\n"), Head::Refused(Malformed));
+        assert!(matches!(after("\r\n"), Head::Whole(..)), "RFC 9112 §2.2");
         let old = "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(look(old.as_bytes()), Head::Refused(TransferEncoding));
     }
