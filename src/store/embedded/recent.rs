@@ -183,13 +183,33 @@ mod tests {
     use super::super::engine::Before;
     use super::*;
     use crate::clock::Timestamp;
-    use crate::user::{UserId, Username};
+    use crate::user::{Scopes, SessionId, UserId, Username};
 
     fn user(version: u64) -> UserRecord {
         let name = Username::parse("juliet", 64).unwrap();
         UserRecord {
             version,
             ..UserRecord::new(UserId::from_bytes([7; 16]), name, Timestamp::from_millis(0))
+        }
+    }
+
+    fn session(revision: u32) -> SessionRecord {
+        let at = Timestamp::from_millis(0);
+        SessionRecord {
+            user_id: UserId::from_bytes([7; 16]),
+            id: SessionId::from_bytes([7; 16]),
+            revision,
+            epoch: 0,
+            generation: 0,
+            client_id: None,
+            user_agent: None,
+            ip: None,
+            scopes: Scopes::registered(),
+            created_at: at,
+            auth_time: at,
+            last_used_at: at,
+            rotated_at: at,
+            expires_at: at,
         }
     }
 
@@ -220,6 +240,25 @@ mod tests {
         assert_eq!(version(&recent.users, 5), 4);
         recent.forget();
         assert_eq!(version(&recent.users, 6), 6);
+    }
+
+    // T19: one that was ended would be alive.
+    #[test]
+    fn a_session_is_remembered_no_longer_than_a_user_is() {
+        let recent = Recent::within(1 << 20);
+        let revision = |in_database| {
+            let found = recent.sessions.get(&[7; 32], || Ok(Some(session(in_database))));
+            found.unwrap().unwrap().revision
+        };
+        assert_eq!((revision(1), revision(2)), (1, 1));
+        let [mut end] = change();
+        (end.tree, end.key) = (Tree::Sessions, vec![7; 32]);
+        recent.begin(&[end]);
+        assert_eq!(revision(2), 2);
+        recent.end();
+        assert_eq!((revision(3), revision(4)), (3, 3));
+        recent.forget();
+        assert_eq!(revision(5), 5);
     }
 
     #[test]
