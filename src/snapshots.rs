@@ -316,6 +316,105 @@ mod tests {
         assert_eq!(app.taken(), [5, 4, 3]);
     }
 
+    // P13: hashes and sealed keys are in it.
+    #[cfg(unix)]
+    #[rocket::async_test]
+    async fn a_snapshot_is_its_owners_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let mut app = App::new().await;
+        app.change().await;
+        app.shild.tend_snapshots(false).await.unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let dir = dir_in(app.home.path());
+        let (snapshot, _) = manifest::all(&dir, app.clock.now()).unwrap().remove(0);
+        assert_eq!((mode(&dir), mode(&snapshot)), (0o700, 0o700));
+        for file in [STORE, KEYS, MANIFEST] {
+            assert_eq!(mode(&snapshot.join(file)), 0o600, "{file}");
+        }
+    }
+
+    // One that a later version wrote may hold what this one would lose.
+    #[rocket::async_test]
+    async fn a_snapshot_of_another_layout_or_with_other_files_is_not_used() {
+        let mut app = App::new().await;
+        app.change().await;
+        app.shild.tend_snapshots(false).await.unwrap();
+        let newest = || {
+            manifest::all(&dir_in(app.home.path()), app.clock.now())
+                .unwrap()
+                .remove(0)
+        };
+        let (dir, manifest) = newest();
+        assert_eq!(manifest.check(&dir), Ok(()));
+        let text = fs::read_to_string(dir.join(MANIFEST)).unwrap();
+        fs::write(dir.join(MANIFEST), text.replacen("\"version\": 1", "\"version\": 2", 1)).unwrap();
+        let refused = newest().1.check(&dir).unwrap_err();
+        assert!(refused.contains("version 2"), "{refused}");
+        fs::write(dir.join(MANIFEST), text).unwrap();
+        for file in [STORE, KEYS] {
+            let whole = fs::read(dir.join(file)).unwrap();
+            let mut flipped = whole.clone();
+            flipped[whole.len() / 2] ^= 1;
+            for other in [&flipped, &whole[1..].to_vec(), &Vec::new()] {
+                fs::write(dir.join(file), other).unwrap();
+                let refused = newest().1.check(&dir).unwrap_err();
+                assert!(refused.contains(file), "{refused}");
+            }
+            fs::remove_file(dir.join(file)).unwrap();
+            assert!(newest().1.check(&dir).is_err(), "{file}");
+            fs::write(dir.join(file), whole).unwrap();
+        }
+        assert_eq!(newest().1.check(&dir), Ok(()));
+    }
+
+    #[rocket::async_test]
+    async fn a_snapshot_that_holds_less_than_it_says_is_not_put_in_the_place_of_a_store() {
+        let mut app = App::new().await;
+        app.change().await;
+        app.shild.tend_snapshots(false).await.unwrap();
+        let home = tempfile::tempdir().unwrap();
+        fs::rename(dir_in(app.home.path()), dir_in(home.path())).unwrap();
+        let (dir, _) = manifest::all(&dir_in(home.path()), app.clock.now()).unwrap().remove(0);
+        let settings = Settings {
+            data_dir: home.path().to_owned(),
+            store: StoreKind::Redb,
+            ..settings()
+        };
+        let text = fs::read_to_string(dir.join(MANIFEST)).unwrap();
+        let more = text.replacen("\"users\": 1", "\"users\": 2", 1);
+        fs::write(dir.join(MANIFEST), more).unwrap();
+        let refused = restore::restore(&settings).await.unwrap_err();
+        assert!(matches!(refused, restore::RestoreError::Unsound { .. }), "{refused}");
+        assert!(!home.path().join("redb").exists() && !home.path().join("mark").exists());
+        fs::write(dir.join(MANIFEST), text).unwrap();
+        restore::restore(&settings).await.unwrap();
+        assert!(home.path().join("redb").exists());
+    }
+
+    // What is left of each would fill the disk.
+    #[rocket::async_test]
+    async fn of_a_snapshot_that_fails_nothing_is_left() {
+        let mut app = App::new().await;
+        app.change().await;
+        app.shild.store.close().await.unwrap();
+        app.shild.tend_snapshots(false).await.unwrap_err();
+        assert_eq!(fs::read_dir(dir_in(app.home.path())).unwrap().count(), 0);
+    }
+
+    #[rocket::async_test]
+    async fn what_a_crash_left_of_a_snapshot_is_not_in_the_way_of_the_next() {
+        let mut app = App::new().await;
+        app.change().await;
+        let name = app.clock.now().to_string().replace(':', "-");
+        let draft = dir_in(app.home.path()).join(format!("{name}{DRAFT}"));
+        fs::create_dir_all(&draft).unwrap();
+        fs::write(draft.join(STORE), "half of").unwrap();
+        app.shild.tend_snapshots(false).await.unwrap();
+        assert_eq!(app.taken(), [1]);
+        assert!(!draft.exists());
+    }
+
     // Failed before: one was taken each second, in the place of all those before.
     #[rocket::async_test]
     async fn what_cannot_be_removed_or_is_no_snapshot_costs_none() {
