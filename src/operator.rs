@@ -143,6 +143,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = SledStore::open(dir.path(), SledOptions::default()).unwrap();
         let secret = OperatorSecret::generate(&SystemRandom);
+        // Nor is what it had begun to write in the way.
+        fs::write(dir.path().join("operator.json.new"), "{").unwrap();
         secret.write(dir.path(), ([127, 0, 0, 1], 8000).into()).unwrap();
         let found = Credentials::read(dir.path()).unwrap().unwrap();
         assert!(secret.is(found.token.expose()));
