@@ -31,17 +31,23 @@ pub(crate) fn random(campaign: &Campaign) -> Report {
 fn run(campaign: &Campaign, random: bool) -> Report {
     let mut rng = Rng::new(campaign.seed);
     let mut report = Report::default();
-    let (mut images, mut acknowledged) = (0, 0);
+    let (mut images, mut acknowledged, mut torn) = (0, 0, 0);
     while images < campaign.size {
         let home = campaign.home();
         let site = Site::new(home.path(), &campaign.store);
         let (crew, trace) = match record(&site, &mut rng) {
             Ok(recorded) => recorded,
-            Err(finding) => {
+            // A kill may fall between a write and the note of it; not three times in a row.
+            Err(Unrecorded::Torn(_)) if torn < 2 => {
+                torn += 1;
+                continue;
+            }
+            Err(Unrecorded::Torn(finding) | Unrecorded::For(finding)) => {
                 report.found(campaign, images, finding);
                 break;
             }
         };
+        torn = 0;
         for _ in 0..IMAGES.min(campaign.size - images) {
             let cut = trace.cut(&mut rng);
             let loss = if random { Loss::Random(&mut rng) } else { Loss::Strict };
@@ -62,8 +68,21 @@ fn run(campaign: &Campaign, random: bool) -> Report {
     ))
 }
 
+/// Why there is no trace to go by.
+enum Unrecorded {
+    /// It is not whole, and the server was killed.
+    Torn(Finding),
+    For(Finding),
+}
+
+impl From<Finding> for Unrecorded {
+    fn from(finding: Finding) -> Self {
+        Self::For(finding)
+    }
+}
+
 /// The workers with their histories, and the trace, of two lives of a server with a kill between them.
-fn record(site: &Site, rng: &mut Rng) -> Result<(Crew, Trace), Finding> {
+fn record(site: &Site, rng: &mut Rng) -> Result<(Crew, Trace), Unrecorded> {
     let strange = |text: String| Finding {
         kind: Kind::Strange,
         text,
@@ -71,6 +90,7 @@ fn record(site: &Site, rng: &mut Rng) -> Result<(Crew, Trace), Finding> {
     let (watched, recorder) = Recorder::of(site.clone());
     let mut crew = Crew::of(WORKERS, rng);
     crew.0.iter_mut().for_each(|worker| worker.remembers = true);
+    let mut killed = false;
     for _ in 0..2 {
         let server = watched.start().map_err(|refusal| refusal.finding())?;
         let pause = Duration::from_millis(300 + rng.below(900));
@@ -82,8 +102,9 @@ fn record(site: &Site, rng: &mut Rng) -> Result<(Crew, Trace), Finding> {
             }
         });
         if let Some(finding) = done.findings.into_iter().next() {
-            return Err(finding);
+            return Err(finding.into());
         }
+        killed |= kills;
         if !kills {
             server.stop();
         }
@@ -92,10 +113,14 @@ fn record(site: &Site, rng: &mut Rng) -> Result<(Crew, Trace), Finding> {
     let differs = trace.image(trace.len(), Loss::None).differs(&site.data());
     match differs.map_err(|error| strange(error.to_string()))? {
         None => Ok((crew, trace)),
-        Some(path) => Err(strange(format!(
-            "the trace is not whole: it has another {}",
-            path.display()
-        ))),
+        Some(path) => {
+            let finding = strange(format!("the trace is not whole: it has another {}", path.display()));
+            Err(if killed {
+                Unrecorded::Torn(finding)
+            } else {
+                finding.into()
+            })
+        }
     }
 }
 
