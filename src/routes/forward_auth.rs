@@ -22,6 +22,9 @@ use crate::http::catch::refuse;
 use crate::http::respond::{empty, failure, of_schema};
 use crate::user::{MAX_SCOPE_LEN, MAX_SCOPES, Scopes};
 
+/// One character of a scope.
+const SCOPE: &str = r"[\x21\x23-\x5B\x5D-\x7E]";
+
 /// What stands for itself in a name: what RFC 3986 §2.3 leaves unreserved, and the `@` of names that are e-mail addresses.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -97,11 +100,12 @@ impl OpenApiFromRequest<'_> for Wanted {
             value: of_schema(SchemaObject {
                 instance_type: Some(InstanceType::String.into()),
                 string: Some(Box::new(StringValidation {
-                    // With a space between two.
-                    max_length: Some(u32::from(MAX_SCOPES) * (u32::from(MAX_SCOPE_LEN) + 1) - 1),
-                    min_length: Some(1),
-                    // RFC 6749 section 3.3.
-                    pattern: Some(r"^[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*$".to_owned()),
+                    // RFC 6749 section 3.3, with our bounds: a length alone would let one scope be as long as all of them.
+                    pattern: Some(format!(
+                        "^{SCOPE}{{1,{MAX_SCOPE_LEN}}}( {SCOPE}{{1,{MAX_SCOPE_LEN}}}){{0,{}}}$",
+                        MAX_SCOPES - 1
+                    )),
+                    ..StringValidation::default()
                 })),
                 ..SchemaObject::default()
             }),
