@@ -27,6 +27,7 @@
 
 mod accounts;
 mod audit;
+mod failures;
 mod keys;
 mod sessions;
 mod snapshot;
@@ -39,6 +40,7 @@ use tokio::task::JoinSet;
 
 pub use self::accounts::*;
 pub use self::audit::*;
+pub use self::failures::*;
 pub use self::keys::*;
 pub use self::sessions::*;
 pub use self::snapshot::*;
@@ -250,6 +252,7 @@ mod tests {
     fn the_macro_names_every_clause() {
         let clauses = [
             include_str!("conformance/accounts.rs"),
+            include_str!("conformance/failures.rs"),
             include_str!("conformance/sessions.rs"),
             include_str!("conformance/keys.rs"),
             include_str!("conformance/audit.rs"),

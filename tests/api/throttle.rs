@@ -77,17 +77,22 @@ async fn forwarded_addresses_do_not_count_from_anybody() {
     spoofed(4).await.expect(429);
 }
 
-// H8
-#[rocket::async_test]
-async fn a_trusted_proxy_says_who_the_source_is() {
-    let app = App::with(|settings| {
+/// One try for each source, which the proxy names.
+async fn behind_a_proxy() -> App {
+    App::with(|settings| {
         settings.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
         settings.throttle.per_source = PerSourceSettings {
             per_minute: 60,
             burst: 1,
         };
     })
-    .await;
+    .await
+}
+
+// H8
+#[rocket::async_test]
+async fn a_trusted_proxy_says_who_the_source_is() {
+    let app = behind_a_proxy().await;
     let through = async |header: &str, client: &str| {
         let form = [("grant_type", "password"), ("username", "alice"), ("password", "guess")];
         let call = app.anonymous().post("/shild").form(&form);
@@ -107,14 +112,7 @@ async fn a_trusted_proxy_says_who_the_source_is() {
 // H8. A proxy that writes one of them hands on the other as the client wrote it, which would be anybody at each try.
 #[rocket::async_test]
 async fn where_two_headers_disagree_about_the_source_it_is_the_proxy() {
-    let app = App::with(|settings| {
-        settings.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
-        settings.throttle.per_source = PerSourceSettings {
-            per_minute: 60,
-            burst: 1,
-        };
-    })
-    .await;
+    let app = behind_a_proxy().await;
     let through = async |listed: &str, forwarded: &str| {
         let form = [("grant_type", "password"), ("username", "alice"), ("password", "guess")];
         let call = app.anonymous().post("/shild").form(&form);
